@@ -1,0 +1,125 @@
+# make setup     what the other targets need: system packages (apt, if root) and the Python environment .venv
+# make demo      installs the package into .venv, builds the C++ examples, runs examples/flights_demo.py
+# make test      everything CI runs: formats, C++ with GCC, clang and sanitizers, the installed library, types, Python
+# make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run
+# make lint      formats, types and clang-tidy, changing nothing
+# make format    formats the sources
+# make clean     removes build/ (not .venv)
+
+PYTHON ?= python3
+CLANGXX ?= clang++-14
+CLANG_FORMAT ?= clang-format-14
+RUN_CLANG_TIDY ?= run-clang-tidy-14
+JOBS ?= $(shell nproc)
+
+APT_PACKAGES := build-essential cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev libxxhash-dev \
+  libgtest-dev libgmock-dev librapidcheck-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev \
+  python3-venv python3-dev
+
+VENV := .venv/bin
+CPP_FILES = $(shell find include src python/src tests bench fuzz examples -name '*.[ch]pp')
+PYTHON_DIRS = $(wildcard python tests reference vectors bench examples)
+PACKAGE_FILES = CMakeLists.txt pyproject.toml \
+  $(shell find cmake include src python -type f ! -name '*.pyc' ! -name _core.pyi)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+.PHONY: setup demo test test-all lint format clean
+.PHONY: system check-formats check-types clang-tidy test-install test-python exhaustive fuzz
+CPP_TESTS := test-release test-clang test-asan
+.PHONY: $(CPP_TESTS)
+
+test: setup check-formats $(CPP_TESTS) test-install check-types test-python
+
+test-all: clang-tidy exhaustive fuzz test
+
+lint: check-formats check-types clang-tidy
+
+setup: system .venv/complete
+
+# Asks only dpkg when nothing is missing: a machine once set up works offline.
+system:
+	@if ! command -v dpkg-query > /dev/null; then \
+	  echo "No dpkg here, so not checked: this needs $(APT_PACKAGES), or what your system calls them."; \
+	  exit 0; \
+	fi; \
+	missing=$$(for package in $(APT_PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$package 2> /dev/null | grep -q 'ok installed' || echo $$package; done); \
+	if [ -z "$$missing" ]; then \
+	  exit 0; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq; \
+	  apt-get install -y -qq --no-install-recommends $$missing; \
+	else \
+	  echo "Missing packages. As root: apt-get install" $$missing; \
+	  exit 1; \
+	fi
+
+.venv/complete: requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version \
+	  + ": say make PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(VENV)/pip install --quiet --disable-pip-version-check -r requirements/constraints.txt
+	touch $@
+
+# The stub goes beside the sources for mypy and editors.
+build/python/installed: $(PACKAGE_FILES) .venv/complete
+	$(VENV)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall .
+	cp build/python/_core.pyi python/exactnorm/_core.pyi
+	touch $@
+
+demo: setup build/python/installed
+	cmake --preset release
+	cmake --build --preset release --target examples
+	$(VENV)/python examples/flights_demo.py
+
+check-formats: setup
+	$(CLANG_FORMAT) --dry-run -Werror $(CPP_FILES)
+	$(VENV)/ruff check --quiet $(PYTHON_DIRS)
+	$(VENV)/ruff format --quiet --diff $(PYTHON_DIRS)
+
+check-types: build/python/installed
+	$(VENV)/mypy
+
+format: setup
+	$(CLANG_FORMAT) -i $(CPP_FILES)
+	$(VENV)/ruff check --quiet --fix $(PYTHON_DIRS)
+	$(VENV)/ruff format --quiet $(PYTHON_DIRS)
+
+test-clang test-asan: CONFIGURE_WITH = -DCMAKE_CXX_COMPILER=$(CLANGXX)
+$(CPP_TESTS): test-%: system
+	cmake --preset $* $(CONFIGURE_WITH)
+	cmake --build --preset $*
+	ctest --preset $* -j $(JOBS)
+
+test-install: test-release
+	cmake --install build/release --prefix build/prefix --component cpp > /dev/null
+	cmake -S tests/install -B build/install -G Ninja -DCMAKE_PREFIX_PATH=$(CURDIR)/build/prefix
+	cmake --build build/install
+	ctest --test-dir build/install --output-on-failure --no-tests=error
+
+test-python: build/python/installed
+	$(VENV)/python -m pytest
+
+clang-tidy: setup
+	cmake --preset clang -DCMAKE_CXX_COMPILER=$(CLANGXX)
+	$(RUN_CLANG_TIDY) -quiet -j $(JOBS) -p build/clang '$(CURDIR)/src/'
+
+exhaustive: system
+	cmake --preset release
+	cmake --build --preset release --target exhaustive
+	ctest --test-dir build/release -L exhaustive --output-on-failure --no-tests=error
+
+fuzz: system
+	cmake --preset asan -DCMAKE_CXX_COMPILER=$(CLANGXX)
+	cmake --build --preset asan --target load_document
+	mkdir -p build/fuzz
+	build/asan/fuzz/load_document -max_total_time=300 -max_len=65536 build/fuzz fuzz/corpus
+
+clean:
+	rm -rf build
