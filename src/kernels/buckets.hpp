@@ -1,0 +1,146 @@
+#pragma once
+/// \file
+/// The portable kernel, for every dtype: integers only, right for any data. It runs where there is no better
+/// one, and wherever a better one fails.
+///
+/// A floating-point column is summed into one bucket per exponent field: the sum of signed mantissas and the
+/// sum of squared mantissas of all values that have it. max_run values fit: 1024 · 2^53 <= 2^63 for the
+/// mantissas, 1024 · 2^106 < 2^128 for the squares.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include <exactnorm/moments.hpp>
+
+#include "../decode.hpp"
+#include "../natural.hpp"
+
+namespace exactnorm::kernels {
+
+template <class Format>
+class Buckets {
+ public:
+  /// Most values between two spills.
+  static constexpr std::size_t max_run = 1024;
+
+  /// Adds count <= max_run values, stride bytes apart.
+  void add(const std::byte* x, std::size_t count, std::ptrdiff_t stride) noexcept {
+    for (std::size_t i = 0; i < count; ++i, x += stride) {
+      const auto bits = load<Bits>(x);
+      const auto field = static_cast<std::size_t>((bits & Format::magnitude_mask) >> Format::fraction_bits);
+      const std::uint64_t hidden = field != 0 ? std::uint64_t{1} << Format::fraction_bits : 0;
+      const std::uint64_t mantissa = (bits & Format::fraction_mask) | hidden;
+      Bucket& bucket = buckets_[field];
+      bucket.sum += bits > Format::magnitude_mask ? -static_cast<std::int64_t>(mantissa)
+                                                  : static_cast<std::int64_t>(mantissa);
+      bucket.squares += static_cast<Square>(mantissa) * mantissa;
+      if (field == Format::special) {
+        count_special(bits);
+      }
+      first_ = std::min(first_, field);
+      last_ = std::max(last_, field);
+    }
+    count_ += count;
+  }
+
+  /// The largest exponent field of a finite value other than zero since the last spill; -1 if there was none.
+  [[nodiscard]] int largest_field() const noexcept {
+    int field = std::min(static_cast<int>(last_), Format::special - 1);
+    while (field >= 0 && buckets_[static_cast<std::size_t>(field)].squares == 0) {
+      --field;
+    }
+    return field;
+  }
+
+  /// Moves everything to the feature. (Only memory can fail.)
+  void spill(Feature& feature) {
+    feature.counts.finite +=
+        static_cast<std::int64_t>(count_) - special_.nan - special_.posinf - special_.neginf;
+    feature.counts.nan += special_.nan;
+    feature.counts.posinf += special_.posinf;
+    feature.counts.neginf += special_.neginf;
+    for (std::size_t field = first_; field <= last_; ++field) {
+      Bucket& bucket = buckets_[field];
+      if (bucket.squares != 0 && field != Format::special) {
+        const int exponent = static_cast<int>(std::max<std::size_t>(field, 1)) - Format::bias;
+        feature.sum.add(bucket.sum, exponent);
+        const auto squares = static_cast<uint128>(bucket.squares);
+        feature.sumsq.add_wide(static_cast<std::uint64_t>(squares >> 64), static_cast<std::uint64_t>(squares),
+                               2 * exponent);
+      }
+      bucket = {};
+    }
+    first_ = Format::exponents - 1;
+    last_ = 0;
+    count_ = 0;
+    special_ = {};
+  }
+
+ private:
+  using Bits = typename Format::Bits;
+  // 1024 squares of 24 bits fit in 64.
+  using Square = std::conditional_t<Format::fraction_bits <= 23, std::uint64_t, uint128>;
+  struct Bucket {
+    std::int64_t sum = 0;
+    Square squares = 0;
+  };
+
+  void count_special(Bits bits) noexcept {
+    if ((bits & Format::fraction_mask) != 0) {
+      ++special_.nan;
+    } else {
+      ++(bits > Format::magnitude_mask ? special_.neginf : special_.posinf);
+    }
+  }
+
+  std::array<Bucket, Format::exponents> buckets_{};
+  std::size_t first_ = Format::exponents - 1;
+  std::size_t last_ = 0;
+  std::size_t count_ = 0;
+  Counts special_;
+};
+
+/// Integers need no buckets: 1024 · 2^64 and the two halves of 1024 squares fit in 128 bits each.
+template <class Format>
+requires(!Format::is_float) class Buckets<Format> {
+ public:
+  static constexpr std::size_t max_run = 1024;
+
+  void add(const std::byte* x, std::size_t count, std::ptrdiff_t stride) noexcept {
+    for (std::size_t i = 0; i < count; ++i, x += stride) {
+      const Decoded value = decode<Format>(load<typename Format::Bits>(x));
+      sum_ += value.negative ? -static_cast<int128>(value.mantissa) : static_cast<int128>(value.mantissa);
+      const uint128 square = static_cast<uint128>(value.mantissa) * value.mantissa;
+      low_squares_ += static_cast<std::uint64_t>(square);
+      high_squares_ += square >> 64;
+    }
+    count_ += count;
+  }
+
+  void spill(Feature& feature) {
+    feature.counts.finite += static_cast<std::int64_t>(count_);
+    const bool negative = sum_ < 0;
+    add(feature.sum, static_cast<uint128>(negative ? -sum_ : sum_), 0, negative);
+    add(feature.sumsq, low_squares_, 0, false);
+    add(feature.sumsq, high_squares_, 64, false);
+    sum_ = 0;
+    low_squares_ = high_squares_ = 0;
+    count_ = 0;
+  }
+
+ private:
+  static void add(ExactSum& sum, uint128 integer, int exponent, bool negative) {
+    sum.add_wide(static_cast<std::uint64_t>(integer >> 64), static_cast<std::uint64_t>(integer), exponent,
+                 negative);
+  }
+
+  int128 sum_ = 0;
+  uint128 low_squares_ = 0;
+  uint128 high_squares_ = 0;
+  std::size_t count_ = 0;
+};
+
+}  // namespace exactnorm::kernels
