@@ -2,6 +2,7 @@
 # make demo      installs the package into .venv, builds the C++ examples, runs examples/flights_demo.py
 # make test      everything CI runs: formats, C++ with GCC, clang and sanitizers, the installed library, types, Python
 # make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run
+# make bench     measures, and rewrites the table in docs/benchmarks.md
 # make lint      formats, types and clang-tidy, changing nothing
 # make format    formats the sources
 # make clean     removes build/ (not .venv)
@@ -13,7 +14,7 @@ RUN_CLANG_TIDY ?= run-clang-tidy-14
 JOBS ?= $(shell nproc)
 
 APT_PACKAGES := build-essential cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev libxxhash-dev \
-  libgtest-dev libgmock-dev librapidcheck-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev \
+  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev \
   python3-venv python3-dev
 
 VENV := .venv/bin
@@ -28,7 +29,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: setup demo test test-all lint format clean
+.PHONY: setup demo test test-all bench lint format clean
 .PHONY: system check-formats check-types clang-tidy test-install test-python exhaustive fuzz
 CPP_TESTS := test-release test-clang test-asan
 .PHONY: $(CPP_TESTS)
@@ -120,6 +121,11 @@ fuzz: system
 	cmake --build --preset asan --target load_document
 	mkdir -p build/fuzz
 	build/asan/fuzz/load_document -max_total_time=300 -max_len=65536 build/fuzz fuzz/corpus
+
+bench: setup
+	cmake --preset release -B build/bench -DEXACTNORM_BUILD_BENCH=ON -DEXACTNORM_BUILD_TESTS=OFF -DEXACTNORM_BUILD_EXAMPLES=OFF
+	cmake --build build/bench --target adapt_bench
+	$(VENV)/python bench/report.py build/bench/bench/adapt_bench
 
 clean:
 	rm -rf build

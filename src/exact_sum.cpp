@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -100,6 +101,9 @@ void ExactSum::cover(std::int32_t low, std::int32_t high) {
   const auto size = static_cast<std::uint32_t>(high - low);
   if (size == size_) {
     return;
+  }
+  if (size > std::numeric_limits<std::uint16_t>::max()) {
+    throw std::length_error("an exact sum spans more than 4 million bits");
   }
   const std::uint64_t extension = size_ == 0 ? 0 : sign_extension(limbs()[size_ - 1]);
   if (size > capacity_) {
@@ -316,21 +320,18 @@ ExactSum ExactSum::from_string(std::string_view text) {
   }
   text.remove_prefix(length + 1);
   const bool negative_exponent = text.starts_with('-');
-  std::int32_t exponent = 0;
   const bool has_sign = negative_exponent || text.starts_with('+');
-  if (has_sign && !negative_exponent) {
-    text.remove_prefix(1);
-  }
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
-  const std::size_t sign_length = negative_exponent ? 1 : 0;
+  text.remove_prefix(has_sign ? 1 : 0);
+  std::uint32_t distance = 0;  // unsigned, so that from_chars takes no second sign
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), distance);
   if (!has_sign || error != std::errc() || end != text.data() + text.size() ||
-      (text.size() > sign_length + 1 && text[sign_length] == '0') || text.starts_with("+") ||
-      (negative_exponent && exponent == 0)) {
+      (text.size() > 1 && text.front() == '0') || (negative_exponent && distance == 0)) {
     refuse("expected a sign and a decimal exponent after 'p'");
   }
-  if (std::abs(exponent) > max_exponent) {
+  if (distance > max_exponent) {
     refuse("exponent out of range");
   }
+  const auto exponent = negative_exponent ? -static_cast<int>(distance) : static_cast<int>(distance);
   for (std::size_t stop = digits.size(); stop > 0; stop -= std::min<std::size_t>(stop, 16)) {
     const std::size_t start = stop - std::min<std::size_t>(stop, 16);
     std::uint64_t limb = 0;

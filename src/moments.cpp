@@ -72,6 +72,24 @@ std::size_t feature_count(const Shape& shape) {
   return static_cast<std::size_t>(count);
 }
 
+// What merge and subtract need: equal shapes, equal names or none on one side, equal weighting or nothing
+// counted on one side.
+void check_same_kind(const Moments& a, const Moments& b, const char* verb) {
+  const std::string cannot = std::string("cannot ") + verb + " ";
+  if (a.shape() != b.shape()) {
+    throw std::invalid_argument(cannot + "features of different shapes: " + to_string(a.shape()) + " and " +
+                                to_string(b.shape()));
+  }
+  if (!a.names().empty() && !b.names().empty() && a.names() != b.names()) {
+    const auto [mine, theirs] = std::mismatch(a.names().begin(), a.names().end(), b.names().begin());
+    throw std::invalid_argument(cannot + "features of different names: '" + *mine + "' and '" + *theirs +
+                                "'");
+  }
+  if (a.weighted() != b.weighted() && !a.empty() && !b.empty()) {
+    throw std::invalid_argument(cannot + "weighted and unweighted data");
+  }
+}
+
 }  // namespace
 
 Axes kept_axes(const Axes& axis, std::size_t rank) {
@@ -231,21 +249,13 @@ void Moments::update_columns(std::span<const Column> columns, const UpdateOption
 }
 
 void Moments::merge(const Moments& other) {
-  if (shape_ != other.shape_) {
-    throw std::invalid_argument("cannot merge features of shape " + to_string(other.shape_) + " into " +
-                                to_string(shape_));
-  }
-  if (!names_.empty() && !other.names_.empty() && names_ != other.names_) {
-    const auto [mine, theirs] = std::mismatch(names_.begin(), names_.end(), other.names_.begin());
-    throw std::invalid_argument("cannot merge features of other names: '" + *mine + "' here, '" + *theirs +
-                                "' there");
+  check_same_kind(*this, other, "merge");
+  if (&other == this) {
+    merge(Moments(other));
+    return;
   }
   const bool other_empty = other.empty();
   const bool weights_differ = weighted() != other.weighted();
-  if (!other_empty && weights_differ && !empty()) {
-    throw std::invalid_argument(weighted() ? "cannot merge unweighted data into weighted"
-                                           : "cannot merge weighted data into unweighted");
-  }
   for (std::size_t i = 0; i < size(); ++i) {
     for (const auto kind : kinds) {
       if (features_[i].counts.*kind >
@@ -286,24 +296,11 @@ void Moments::merge(const Moments& other) {
 }
 
 void Moments::subtract(const Moments& other) {
-  if (shape_ != other.shape_) {
-    throw std::invalid_argument("cannot subtract features of shape " + to_string(other.shape_) + " from " +
-                                to_string(shape_));
-  }
-  if (!names_.empty() && !other.names_.empty() && names_ != other.names_) {
-    const auto [mine, theirs] = std::mismatch(names_.begin(), names_.end(), other.names_.begin());
-    throw std::invalid_argument("cannot subtract features of other names: '" + *mine + "' here, '" + *theirs +
-                                "' there");
-  }
-  if (other.empty()) {
-    return;
-  }
-  if (weighted() != other.weighted() && !empty()) {
-    throw std::invalid_argument(weighted() ? "cannot subtract unweighted data from weighted"
-                                           : "cannot subtract weighted data from unweighted");
-  }
+  check_same_kind(*this, other, "subtract");
   Moments difference = *this;
-  difference.weights_.resize(other.weights_.size());
+  if (weights_.empty()) {
+    difference.weights_.resize(other.weights_.size());
+  }
   for (std::size_t i = 0; i < size(); ++i) {
     Feature& feature = difference.features_[i];
     for (const auto kind : kinds) {
@@ -314,7 +311,7 @@ void Moments::subtract(const Moments& other) {
     if (other.weighted()) {
       difference.weights_[i] -= other.weights_[i];
     }
-    const std::string why = impossible(feature, other.weighted() ? &difference.weights_[i] : nullptr);
+    const std::string why = impossible(feature, difference.weighted() ? &difference.weights_[i] : nullptr);
     if (!why.empty()) {
       throw std::invalid_argument("cannot subtract data that were never added: in " + describe(i) + " " +
                                   why);
@@ -322,6 +319,9 @@ void Moments::subtract(const Moments& other) {
   }
   if (difference.empty()) {
     difference.weights_.clear();
+  }
+  if (names_.empty()) {
+    difference.names_ = other.names_;
   }
   *this = std::move(difference);
 }

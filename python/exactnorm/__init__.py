@@ -1,0 +1,37 @@
+"""Exact mean and variance of every feature, and the normalization that uses them.
+
+`Moments` learns: exact sums that neither order nor batches nor machines change, that merge and can be taken apart.
+`Normalization` learns and applies ``(x - mean) / sqrt(variance)``, as the Keras layer of that name does.
+`load` and `from_bytes` read what either has saved; `compare` tells how two data sets differ; `targets` lists the
+kernels.
+"""
+
+from exactnorm._compare import Drift, DriftRow, compare
+from exactnorm._core import StateError
+from exactnorm._documents import from_bytes, load
+from exactnorm._moments import Moments
+from exactnorm._normalization import Normalization
+from exactnorm._targets import Target, targets
+
+__all__ = [
+    "Drift",
+    "DriftRow",
+    "Moments",
+    "Normalization",
+    "StateError",
+    "Target",
+    "compare",
+    "from_bytes",
+    "load",
+    "targets",
+]
+
+StateError.__module__ = "exactnorm"
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("exactnorm")
+    raise AttributeError(f"module 'exactnorm' has no attribute {name!r}")

@@ -1,0 +1,218 @@
+"""What users hand in, as batches: one array or table, a stream of them, with or without labels and sample weights."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from exactnorm._arrays import Dense, companion, dense, from_array, from_numbers, is_array
+from exactnorm._tables import Table, table_kind
+
+_NUMBERS = (int, float, complex, np.generic)
+_NUMBERS_PER_BATCH = 4096
+_EXPECTED = (
+    "expected an array, numbers, a table, a dict of named arrays, or an iterable of batches of these; got {}"
+)
+
+
+class Batch(NamedTuple):
+    """An array or a table, with the weights of its rows and which of them count."""
+
+    x: Dense | Table
+    weights: Dense | None = None
+    where: Dense | None = None
+
+
+class Source:
+    """Batches, to iterate over once.
+
+    Attributes
+    ----------
+    is_stream : bool
+        Whether the user gave an iterable of batches, rather than data that are all there.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        weights: Any = None,
+        where: Any = None,
+        use_sample_weight: bool = False,
+        steps: int | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Find out what data are; TypeError for what is not taken.
+
+        Of a stream, only `steps` items are asked for; of other data, steps × batch_size rows are taken.
+        """
+        self._taken = 0  # items of the stream, or rows if they are limited
+        self._wanted = steps
+        given = companion(weights, "weights"), companion(where, "where")
+        batches = _batches(data)
+        self.is_stream = batches is None and not isinstance(data, tuple)
+        if self.is_stream and given != (None, None):
+            raise ValueError(
+                "weights and where belong to one array or table; batches bring their weights along as "
+                "(x, y, sample_weight), with use_sample_weight=True"
+            )
+        if self.is_stream:
+            items = _items(data)
+            if steps is None and _is_infinite(data):
+                raise ValueError("the data are infinite: say with steps how many batches to take")
+            self._batches: Iterator[Batch] = _stream(self._counted(itertools.islice(items, steps)), use_sample_weight)
+        elif use_sample_weight and weights is not None:
+            raise ValueError("expected weights or use_sample_weight, not both")
+        elif batches is None or use_sample_weight:
+            self._batches = _labelled(data, use_sample_weight, *given)
+        else:
+            self._batches = _attach(batches, *given)
+        if not self.is_stream:
+            self._wanted = None if steps is None or batch_size is None else steps * batch_size
+            if self._wanted is not None:
+                self._batches = self._first_rows(self._batches, self._wanted)
+
+    @property
+    def shortfall(self) -> str | None:
+        """What to tell the user if there were fewer data than steps asked for."""
+        if self._wanted is None or self._taken >= self._wanted:
+            return None
+        what = "batches" if self.is_stream else "rows"
+        return f"the data ended after {self._taken} of the {self._wanted} {what} that steps asked for"
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches
+
+    def peek(self) -> Batch | None:
+        """Return the first batch, which stays to be iterated over."""
+        first = next(self._batches, None)
+        if first is not None:
+            self._batches = itertools.chain((first,), self._batches)
+        return first
+
+    def _counted(self, items: Iterator[Any]) -> Iterator[Any]:
+        for item in items:
+            self._taken += 1
+            yield item
+
+    def _first_rows(self, batches: Iterator[Batch], wanted: int) -> Iterator[Batch]:
+        for batch in batches:
+            rows = slice(0, wanted - self._taken)
+            cut = Batch(*(None if part is None else part.rows(rows) for part in batch))
+            self._taken += cut.x.row_count
+            yield cut
+            if self._taken >= wanted:
+                return
+
+
+def read_array_or_table(x: Any) -> Iterator[Dense | Table]:
+    """For data that must all be there: what a layer is called with."""
+    batches = _batches(x)
+    if batches is None and isinstance(x, (list, tuple)):
+        batches = iter((from_numbers(x),))  # numpy stacks arrays in a list
+    if batches is None:
+        raise TypeError(f"expected an array, numbers, a table or a dict of named arrays; got {_name(x)}")
+    return batches
+
+
+def _batches(x: Any) -> Iterator[Dense | Table] | None:
+    """One array, one or more batches of a table, or None if x is neither."""
+    if isinstance(x, np.ndarray):
+        return iter((from_array(x),))
+    if isinstance(x, _NUMBERS) or (isinstance(x, (list, tuple)) and _holds_numbers(x)):
+        return iter((from_numbers(x),))
+    kind = table_kind(x)
+    if kind is not None:
+        return kind(x)
+    if is_array(x):
+        return iter((from_array(x),))
+    if isinstance(x, (memoryview, bytearray)) or type(x).__module__ == "array":
+        return iter((from_numbers(x),))
+    if x is None or isinstance(x, (str, bytes, set, frozenset)):
+        raise TypeError(_EXPECTED.format(_name(x)))
+    return None
+
+
+def _holds_numbers(x: Any) -> bool:
+    """Whether a list, perhaps of lists, holds numbers (or what numpy will refuse), not arrays or tables."""
+    while isinstance(x, (list, tuple)):
+        if not x:
+            return True
+        x = x[0]
+    return isinstance(x, (*_NUMBERS, str)) or not (
+        is_array(x) or table_kind(x) is not None or isinstance(x, Iterable)
+    )
+
+
+def _items(data: Any) -> Iterator[Any]:
+    if isinstance(data, Iterable):
+        return iter(data)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # a sequence of batches, as keras.utils.PyDataset
+        return (data[i] for i in range(len(data)))
+    raise TypeError(_EXPECTED.format(_name(data)))
+
+
+def _is_infinite(data: Any) -> bool:
+    if isinstance(data, itertools.repeat):
+        return operator.length_hint(data, -1) == -1
+    cardinality = getattr(data, "cardinality", None)  # of a tf.data.Dataset: -1 is infinite
+    return isinstance(data, (itertools.count, itertools.cycle)) or (
+        callable(cardinality) and int(cardinality()) == -1
+    )
+
+
+def _stream(items: Iterator[Any], use_sample_weight: bool) -> Iterator[Batch]:
+    for item in items:
+        if isinstance(item, _NUMBERS) and not use_sample_weight:
+            yield Batch(from_numbers([item, *itertools.islice(items, _NUMBERS_PER_BATCH - 1)]))
+            continue
+        labelled = use_sample_weight or isinstance(item, tuple)
+        if isinstance(item, np.ndarray) and not labelled:  # as below, in half the time
+            yield Batch(dense(item))
+            continue
+        batches = None if labelled else _batches(item)
+        if batches is None:
+            yield from _labelled(item, use_sample_weight)
+        else:
+            yield from map(Batch, batches)
+
+
+def _labelled(item: Any, use_sample_weight: bool, weights: Any = None, where: Any = None) -> Iterator[Batch]:
+    """Take x of (x,), (x, y) or (x, y, sample_weight), which torch's DataLoader makes lists."""
+    if not isinstance(item, (tuple, list)):
+        raise TypeError(_EXPECTED.format(_name(item)))
+    if not 1 <= len(item) <= 3 or (use_sample_weight and len(item) < 3):
+        wanted = "(x, y, sample_weight)" if use_sample_weight else "(x, y) or (x, y, sample_weight)"
+        raise ValueError(f"expected {wanted}, got {len(item)} elements")
+    batches = _batches(item[0])
+    if batches is None:
+        raise TypeError(f"expected x of (x, y) to be an array or a table, got {_name(item[0])}")
+    if use_sample_weight:
+        weights = companion(item[2], "sample_weight")
+    return _attach(batches, weights, where)
+
+
+def _attach(batches: Iterator[Dense | Table], weights: Dense | None, where: Dense | None) -> Iterator[Batch]:
+    """Give each batch of a table its rows of weights and where; a single array has all."""
+    first = 0
+    for x in batches:
+        if isinstance(x, Dense):  # there is only one
+            yield Batch(x, weights, where)
+            return
+        rows = slice(first, first + x.row_count)
+        first += x.row_count
+        yield Batch(x, *(None if array is None else array.rows(rows) for array in (weights, where)))
+    for array, what in ((weights, "weights"), (where, "where")):
+        if array is not None and array.values.ndim > 0 and len(array.values) != first:
+            raise ValueError(f"expected {what} for {first} rows, got {len(array.values)}")
+
+
+def _name(x: object) -> str:
+    if x is None:
+        return "None"
+    kind = type(x)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,136 @@
+"""Batches into Moments, and into a layer's Adaptation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import EllipsisType
+from typing import SupportsIndex
+
+from exactnorm import _core
+from exactnorm._arrays import Dense, native_pieces
+from exactnorm._inputs import Batch, Source
+from exactnorm._tables import Table
+
+Axis = SupportsIndex | Iterable[SupportsIndex] | None
+
+def axes_of(axis: Axis) -> list[int]:
+    """Return the axes to keep, as C++ wants them: None keeps none."""
+    if axis is None:
+        return []
+    if isinstance(axis, SupportsIndex):
+        return [axis.__index__()]
+    return [i.__index__() for i in axis]
+
+
+def threads_of(threads: int | None) -> int:
+    """Return the number of threads, 0 for the default."""
+    if threads is None:
+        return 0
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    return int(threads)
+
+
+def learn(
+    source: Source,
+    *,
+    axis: Axis | EllipsisType = ...,
+    shape: Sequence[int] | None = None,
+    names: Sequence[str] = (),
+    threads: int | None = None,
+) -> _core.Moments:
+    """Sum all batches into new Moments.
+
+    Of that shape and with these names, if given; else of the shape that the first batch has.
+    """
+    moments = None if shape is None else _core.Moments(shape, names)
+    for batch in source:
+        if moments is None:
+            moments = _moments_for(batch.x, axis, names)
+        add(moments, batch, axis=axis, threads=threads)
+    if moments is None:
+        raise ValueError("expected data, got no batch")
+    return moments
+
+
+def add(moments: _core.Moments, batch: Batch, *, axis: Axis | EllipsisType, threads: int | None) -> None:
+    """Add one batch; all or nothing if the array is native."""
+    x, weights, where = batch
+    count = threads_of(threads)
+    weights_view = None if weights is None else weights.view()
+    where_view = None if where is None else where.view()
+    if isinstance(x, Table):
+        if axis is not ... and (axes_of(axis) not in ([-1], [1]) if x.shape else axes_of(axis)):
+            raise ValueError(
+                f"the features of a table are its columns: expected axis -1 or 1, got {axis}"
+                if x.shape
+                else f"a 1-d array or column of a table is one feature: expected axis None, got {axis}"
+            )
+        columns = x.columns_for(moments.names)
+        if columns:
+            moments.update_columns(columns, where_view, weights_view, count)
+        return
+    kept = None if axis is ... else axes_of(axis)
+    if x.is_native or weights is not None or where is not None:
+        x = x.native()
+        moments.update(x.view(), kept, where_view, weights_view, x.valid_view(), count)
+        return
+    default = range(-len(moments.shape), 0) if kept is None else kept
+    for _, piece in native_pieces(x, default):
+        moments.update(piece.view(), kept, None, None, piece.valid_view(), count)
+
+
+def _moments_for(x: Dense | Table, axis: Axis | EllipsisType, names: Sequence[str]) -> _core.Moments:
+    if isinstance(x, Table):
+        return _core.Moments([len(names)], names) if names else _core.Moments(x.shape, x.names)
+    if axis is ...:
+        axis = None if x.values.ndim <= 1 else -1
+    return _core.Moments(_core.feature_shape(x.values.shape, axes_of(axis)), names)
+
+
+def feed(
+    adaptation: _core.Adaptation,
+    layer: _core.Normalization,
+    source: Source,
+    *,
+    names: Sequence[str] = (),
+    threads: int | None,
+) -> None:
+    """Give an Adaptation of this layer all batches. Tables have these columns, or those of the first one."""
+    axis = layer.options()["axis"] or []
+    count = threads_of(threads)
+    for x, weights, _ in source:
+        weights_view = None if weights is None else weights.view()
+        if isinstance(x, Table):
+            names = names or x.names
+            columns = x.columns_for(names)
+            if not columns:
+                continue
+            adaptation.set_names(names)
+            if not x.shape and is_one_axis(layer, axis):
+                adaptation.update_array(columns[0], weights_view, count)
+            else:
+                adaptation.update_columns(columns, weights_view, count)
+            continue
+        array = _with_batch_axis(x, layer, axis) if source.is_stream else x
+        if array.is_native or weights is not None:
+            array = array.native()
+            adaptation.update(array.view(), array.valid_view(), weights_view, count)
+            continue
+        for _, piece in native_pieces(array, axis):
+            adaptation.update(piece.view(), piece.valid_view(), None, count)
+
+
+def is_one_axis(layer: _core.Normalization, axis: Sequence[int]) -> bool:
+    """Whether a column that belongs to no table is a 1-d array to this layer, rather than a table of one column."""
+    return layer.rank == 1 if layer.built else not axis
+
+
+def _with_batch_axis(x: Dense, layer: _core.Normalization, axis: Sequence[int]) -> Dense:
+    """An element of a stream that is one row, or one number, as a batch of one; as Keras 3 does."""
+    rank = x.values.ndim
+    if rank == 0:
+        return x.part(None)
+    if rank == 1 and (layer.rank == 2 if layer.built else bool(axis)):
+        return x.part(None)
+    return x

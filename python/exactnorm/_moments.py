@@ -1,0 +1,414 @@
+"""Moments: what has been learned about some features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from types import EllipsisType
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from exactnorm import _core, _html
+from exactnorm._arrays import Dense
+from exactnorm._inputs import Source
+from exactnorm._learn import Axis, add, learn
+from exactnorm._warn import warn
+
+Policy = Literal["propagate", "omit", "raise"]
+Names = Sequence[str] | None
+_MOST_NAMED = 20
+_KINDS = ("finite", "nan", "null", "posinf", "neginf")
+
+
+class Moments:
+    """The exact sums of x and of x² of each feature, and how many values of each kind there were.
+
+    Two Moments of the same values are equal, whatever the order, the batches and the machines. They add up, and
+    one can be taken away from another. Every number read from them is the exact one, rounded once.
+
+    Methods may be called from several threads: each sees the object before or after a change, never between.
+
+    Parameters
+    ----------
+    shape : int or tuple of int, default ()
+        The shape of the features: ``(16,)`` for the columns of a table, ``()`` for a single feature.
+    names : sequence of str, optional
+        One name for each feature, in C order; distinct.
+
+    Raises
+    ------
+    ValueError
+        For a negative extent, and for names that are not distinct or not one for each feature.
+
+    See Also
+    --------
+    Moments.from_data : Moments of data.
+    Normalization : A layer that learns Moments and normalizes with them.
+
+    Examples
+    --------
+    >>> import exactnorm as en
+    >>> january = en.Moments.from_data([[1.0, 10.0], [3.0, 30.0]])
+    >>> february = en.Moments.from_data([[5.0, 20.0]])
+    >>> both = january + february
+    >>> both.mean()
+    array([ 3., 20.])
+    >>> both - january == february
+    True
+    """
+
+    __slots__ = ("__weakref__", "_core")
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    _core: _core.Moments
+
+    def __init__(self, shape: SupportsIndex | Iterable[SupportsIndex] = (), names: Names = None) -> None:
+        extents = [shape] if isinstance(shape, SupportsIndex) else shape
+        self._core = _core.Moments([int(i.__index__()) for i in extents], _list_of(names))
+
+    @classmethod
+    def _of(cls, core: _core.Moments) -> Moments:
+        moments = object.__new__(cls)
+        moments._core = core
+        return moments
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Any,
+        axis: Axis | EllipsisType = ...,
+        weights: npt.ArrayLike | None = None,
+        where: npt.ArrayLike | None = None,
+        names: Names = None,
+        threads: int | None = None,
+        *,
+        use_sample_weight: bool = False,
+    ) -> Moments:
+        """Moments of data, which are read once.
+
+        Parameters
+        ----------
+        data : array, table, dict, or iterable of these
+            An array of numbers or booleans: numpy (masked, too: a masked element is a null), DLPack, nested lists.
+            A table: anything with Arrow's PyCapsule interface (pyarrow, polars, duckdb), a pandas DataFrame, or a
+            dict of named arrays of shape (rows,) or (rows, k). An iterable or generator of such batches; of a batch
+            (x, y) or (x, y, sample_weight), x counts.
+        axis : int, tuple of int or None, optional
+            The axes to keep, a feature for each of their indices; None keeps none: one feature of all values. The
+            default is the last axis, but one feature for 1-d data. A table's features are its columns.
+        weights : array_like, optional
+            Non-negative finite numbers of data's shape, or of a leading part of it, such as (rows,). A value of
+            weight k counts k times; of weight 0, not at all.
+        where : array_like of bool, optional
+            Of data's shape, or of a leading part of it. False: as if absent.
+        names : sequence of str, optional
+            The features' names, if the data are no table; of a table, its columns in the order wanted.
+        threads : int, optional
+            Default: the environment's ``EXACTNORM_NUM_THREADS``, else the CPUs this process may use. The result
+            does not depend on it.
+        use_sample_weight : bool, default False
+            Take the weights from batches (x, y, sample_weight).
+
+        Returns
+        -------
+        Moments
+
+        Raises
+        ------
+        ValueError
+            For shapes, names or weights that do not fit, and for an iterable without any batch.
+        TypeError
+            For data that are not numbers or booleans; the message names the dtype and the column.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import exactnorm as en
+        >>> images = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+        >>> en.Moments.from_data(images).mean()
+        array([10.5, 11.5, 12.5])
+        >>> en.Moments.from_data(images, axis=None).count
+        array(24)
+        >>> en.Moments.from_data({"age": [31, 57], "income": [2.5, np.nan]}).nan_count
+        array([0, 1])
+        """
+        source = Source(data, weights=weights, where=where, use_sample_weight=use_sample_weight)
+        return cls._of(learn(source, axis=axis, names=_list_of(names), threads=threads))
+
+    def update(
+        self,
+        data: Any,
+        axis: Axis | EllipsisType = ...,
+        weights: npt.ArrayLike | None = None,
+        where: npt.ArrayLike | None = None,
+        threads: int | None = None,
+        *,
+        use_sample_weight: bool = False,
+    ) -> None:
+        """Add data: all, or nothing if there is an error or an interrupt.
+
+        The parameters are those of `from_data`. By default the last axes are kept, as many as `shape` has; a table's
+        columns are matched with `names`.
+
+        Raises
+        ------
+        ValueError
+            For other feature shapes or columns, weights or where that do not fit, and weighted data into an
+            unweighted object or the reverse.
+        TypeError
+            For data that are not numbers or booleans; the message names the dtype and the column.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> m = en.Moments(shape=2)
+        >>> for batch in ([[1, 2], [3, 4]], [[5, 6]]):
+        ...     m.update(batch)
+        >>> m.count
+        array([3, 3])
+        """
+        source = Source(data, weights=weights, where=where, use_sample_weight=use_sample_weight)
+        batch = None if source.is_stream else source.peek()
+        if batch is not None and isinstance(batch.x, Dense) and batch.x.fits_at_once:
+            add(self._core, batch, axis=axis, threads=threads)
+        else:
+            learned = learn(
+                source, axis=axis, shape=self._core.shape, names=self._core.names, threads=threads
+            )
+            self._core.merge(learned)
+
+    def __iadd__(self, other: Moments) -> Moments:
+        """Add what other has learned. ValueError if shapes, names or weighting differ."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        self._core.merge(other._core)
+        return self
+
+    def __isub__(self, other: Moments) -> Moments:
+        """Take away what other has learned. ValueError naming the feature if it provably was no part of this."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        self._core.subtract(other._core)
+        return self
+
+    def __add__(self, other: Moments) -> Moments:
+        """Both together, as a new object."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        return self._of(self._core.plus(other._core))
+
+    def __sub__(self, other: Moments) -> Moments:
+        """This without other, as a new object."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        return self._of(self._core.minus(other._core))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same exact sums and counts of the same features, and the same names."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        return self._core.equals(other._core)
+
+    def mean(
+        self,
+        dtype: npt.DTypeLike = "float64",
+        nan_policy: Policy = "propagate",
+        inf_policy: Policy = "propagate",
+    ) -> npt.NDArray[Any]:
+        """Mean of each feature, rounded once to dtype.
+
+        Parameters
+        ----------
+        dtype : {"float64", "float32"}
+            What to round to. A float32 reading is not a float64 reading rounded again.
+        nan_policy : {"propagate", "omit", "raise"}
+            What a NaN among a feature's values means: the reading is NaN; it is left out; an error.
+        inf_policy : {"propagate", "omit", "raise"}
+            What infinities mean. They propagate as in a sum: the mean is infinite, or NaN if both signs came; the
+            variance is NaN.
+
+        Returns
+        -------
+        ndarray of shape `shape`
+            NaN, with one RuntimeWarning, for features without any value to read.
+
+        Raises
+        ------
+        ValueError
+            For an unknown dtype or policy, and naming the features that "raise" refuses.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> m = en.Moments.from_data([0.1, 0.2, float("nan")])
+        >>> m.mean(nan_policy="omit")
+        array(0.15)
+        """
+        return self._read("mean", dtype, nan_policy, inf_policy, 0)
+
+    def variance(
+        self,
+        dtype: npt.DTypeLike = "float64",
+        nan_policy: Policy = "propagate",
+        inf_policy: Policy = "propagate",
+        *,
+        ddof: SupportsIndex = 0,
+    ) -> npt.NDArray[Any]:
+        """Variance of each feature, rounded once to dtype; 0 if and only if all values are equal.
+
+        Parameters
+        ----------
+        dtype, nan_policy, inf_policy
+            As for `mean`.
+        ddof : int, default 0
+            The divisor is n - ddof: 0 for the variance of these values, 1 to estimate that of what they were drawn
+            from. Not for weighted data.
+
+        Returns
+        -------
+        ndarray of shape `shape`
+            NaN, with one RuntimeWarning, for features with n <= ddof values to read.
+
+        Raises
+        ------
+        ValueError
+            As `mean`, for a negative ddof, and for ddof > 0 on weighted data.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> en.Moments.from_data([1, 2, 3]).variance(ddof=1)
+        array(1.)
+        """
+        return self._read("variance", dtype, nan_policy, inf_policy, ddof)
+
+    def std(
+        self,
+        dtype: npt.DTypeLike = "float64",
+        nan_policy: Policy = "propagate",
+        inf_policy: Policy = "propagate",
+        *,
+        ddof: SupportsIndex = 0,
+    ) -> npt.NDArray[Any]:
+        """Standard deviation of each feature: the square root of the exact variance, rounded once.
+
+        Parameters, returned shape, warnings and errors are those of `variance`.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> en.Moments.from_data([[1, 5], [3, 5]]).std("float32")
+        array([1., 0.], dtype=float32)
+        """
+        return self._read("std", dtype, nan_policy, inf_policy, ddof)
+
+    def _read(
+        self, what: str, dtype: npt.DTypeLike, nan_policy: str, inf_policy: str, ddof: SupportsIndex
+    ) -> npt.NDArray[Any]:
+        name = np.dtype(dtype).name
+        if name not in ("float32", "float64"):
+            raise ValueError(f"expected dtype float32 or float64, got {name}")
+        values, empty = self._core.read(what, name, nan_policy, inf_policy, ddof.__index__())
+        if empty:
+            listed = ", ".join(empty[:_MOST_NAMED]) + (", …" if len(empty) > _MOST_NAMED else "")
+            warn([f"no value to read the {what} from, which is NaN: {listed}"], RuntimeWarning)
+        return values
+
+    @property
+    def count(self) -> npt.NDArray[np.int64]:
+        """Number of finite values of each feature."""
+        return self._count("finite")
+
+    @property
+    def nan_count(self) -> npt.NDArray[np.int64]:
+        """Number of NaNs of each feature."""
+        return self._count("nan")
+
+    @property
+    def null_count(self) -> npt.NDArray[np.int64]:
+        """Number of nulls of each feature: Arrow's nulls, pandas' NA, masked elements."""
+        return self._count("null")
+
+    @property
+    def posinf_count(self) -> npt.NDArray[np.int64]:
+        """Number of +inf of each feature."""
+        return self._count("posinf")
+
+    @property
+    def neginf_count(self) -> npt.NDArray[np.int64]:
+        """Number of -inf of each feature."""
+        return self._count("neginf")
+
+    def _count(self, kind: str) -> npt.NDArray[np.int64]:
+        return self._core.counts()[_KINDS.index(kind)].copy()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the features."""
+        return self._core.shape
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The features' names in C order, if they have any."""
+        return tuple(self._core.names) or None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the data had weights."""
+        return self._core.weighted
+
+    @property
+    def digest(self) -> str:
+        """Digest of shape, sums and counts, names apart: what to compare between machines."""
+        return self._core.digest
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state as a JSON document, which `exactnorm.load` reads.
+
+        The file is replaced at once: a reader sees the old or the new one.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; it is as it was.
+        """
+        self._core.save(os.fsencode(path))
+
+    def to_bytes(self) -> bytes:
+        """Return the state as a CBOR document, which `exactnorm.from_bytes` reads. Same state, same bytes."""
+        return self._core.to_bytes()
+
+    def copy(self) -> Moments:
+        """Return an object of its own with the same state."""
+        return self._of(self._core.copy())
+
+    def __copy__(self) -> Moments:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Moments:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.to_bytes())
+
+    def __repr__(self) -> str:
+        return _html.moments_text(self)
+
+    def _repr_html_(self) -> str:
+        return _html.moments_html(self)
+
+
+def _restore(cls: type[Moments], document: bytes) -> Moments:
+    """Unpickle."""
+    core = _core.from_bytes(document)
+    if not isinstance(core, _core.Moments):
+        raise _core.StateError("expected the state of Moments, got that of a Normalization")
+    return cls._of(core)
+
+
+def _list_of(names: Names) -> list[str]:
+    if isinstance(names, str):
+        raise TypeError(f"expected a sequence of names, got the string {names!r}")
+    return [] if names is None else list(names)

@@ -1,0 +1,487 @@
+"""The layer: Keras's Normalization, without Keras, exact."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from exactnorm import _core, _html
+from exactnorm._apply import apply
+from exactnorm._inputs import Source
+from exactnorm._learn import Axis, axes_of, feed
+from exactnorm._moments import Moments, Policy
+from exactnorm._warn import warn
+
+
+class Normalization:
+    """Learns the mean and variance of every feature and applies ``(x - mean) / sqrt(variance)``.
+
+    It does what ``tf.keras.layers.Normalization`` does, with the same arguments, and needs no framework. What it has
+    learned is exact (see `Moments`): it does not depend on the order, the batches or the machine, it can be merged
+    with that of other layers, and data can be forgotten.
+
+    Calls use the statistics of the last `finalize_state`, with which `adapt`, `merge_state` and `forget` end. Before
+    that a call returns its input, with one warning.
+
+    Parameters
+    ----------
+    axis : int, tuple of int or None, default -1
+        The axes to keep: each of their indices has a mean and variance of its own. None: one for all values.
+    mean, variance : array_like of float, optional
+        Given instead of learned, both or none; they broadcast to the kept axes.
+    invert : bool, default False
+        Calls return ``x * sqrt(variance) + mean`` instead.
+    epsilon : float, default 1e-7
+        The least divisor: ``max(sqrt(variance), epsilon)``.
+    dtype : {"float32", "float16", "bfloat16", "float64"}
+        Of the results. Statistics are float32 at least.
+    nan_policy, inf_policy : {"propagate", "omit", "raise"}
+        What NaN and infinities among the learned values mean; see `Moments.mean`. Propagating warns.
+    constant_policy : {"epsilon", "unit", "raise"}
+        What a feature of variance 0 is divided by: epsilon; 1, as scikit-learn does (epsilon is not used then at
+        all); nothing, an error.
+    name : str, optional
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        If only one of mean and variance is given, for a variance that is negative or NaN, and for unknown policies
+        and dtypes.
+
+    Examples
+    --------
+    >>> import exactnorm as en
+    >>> layer = en.Normalization(axis=None)
+    >>> layer.adapt([1.0, 2.0, 3.0, 4.0, 5.0])
+    >>> layer([1.0, 2.0, 3.0])
+    array([-1.4142135 , -0.70710677,  0.        ], dtype=float32)
+
+    >>> layer = en.Normalization()
+    >>> layer.adapt([[0.0, 7.0, 4.0], [2.0, 9.0, 6.0], [0.0, 7.0, 4.0], [2.0, 9.0, 6.0]])
+    >>> layer([[0.0, 7.0, 4.0]])
+    array([[-1., -1., -1.]], dtype=float32)
+
+    >>> layer = en.Normalization(mean=3.0, variance=2.0)
+    >>> layer([[1.0], [2.0], [3.0]])
+    array([[-1.4142135 ],
+           [-0.70710677],
+           [ 0.        ]], dtype=float32)
+    """
+
+    _core: _core.Normalization
+
+    def __init__(
+        self,
+        axis: Axis = -1,
+        mean: npt.ArrayLike | None = None,
+        variance: npt.ArrayLike | None = None,
+        invert: bool = False,
+        epsilon: float = 1e-7,
+        dtype: str | npt.DTypeLike = "float32",
+        nan_policy: Policy = "propagate",
+        inf_policy: Policy = "propagate",
+        constant_policy: Literal["epsilon", "unit", "raise"] = "epsilon",
+        name: str | None = None,
+    ) -> None:
+        self._core = _core.Normalization(
+            axis=None if axis is None else axes_of(axis),
+            axis_is_list=not (axis is None or isinstance(axis, SupportsIndex)),
+            mean=_given(mean, "mean"),
+            variance=_given(variance, "variance"),
+            invert=bool(invert),
+            epsilon=float(epsilon),
+            dtype=dtype if isinstance(dtype, str) else np.dtype(dtype).name,
+            nan_policy=nan_policy,
+            inf_policy=inf_policy,
+            constant_policy=constant_policy,
+            name=name or "",
+        )
+
+    @classmethod
+    def _of(cls, core: _core.Normalization) -> Normalization:
+        layer = object.__new__(cls)
+        layer._core = core
+        return layer
+
+    def adapt(
+        self,
+        data: Any,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        *,
+        use_sample_weight: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        """Forget everything, learn data, and use that.
+
+        Parameters
+        ----------
+        data : array, table, dict, or iterable of these
+            As for `Moments.from_data`. An iterable's elements are batches; one that is a single row (of rank 1, where
+            the layer keeps an axis) or a single number is a batch of one.
+        batch_size : int, optional
+            For Keras's sake: the result does not depend on it. With steps, how many rows of an array make a step.
+        steps : int, optional
+            How many batches to take. Needed if the data are endless. Of an array, steps × batch_size rows are taken,
+            or all without a batch_size.
+        use_sample_weight : bool, default False
+            Use the weights of (x, y, sample_weight), which are ignored otherwise.
+        threads : int, optional
+            As for `Moments.from_data`.
+
+        Raises
+        ------
+        ValueError
+            If mean and variance were given; for data without values, a feature without values, data of another shape
+            than the layer was built for, and endless data without steps. The layer is as it was, as it is after any
+            error and after Ctrl-C.
+        TypeError
+            For data that are not numbers or booleans.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> layer = en.Normalization(axis=None)
+        >>> layer.adapt([0, 2])
+        >>> layer([0, 1, 2])
+        array([-1.,  0.,  1.], dtype=float32)
+        >>> layer.adapt(batch for batch in ([-1.0], [1.0]))
+        >>> layer([0, 1, 2])
+        array([0., 1., 2.], dtype=float32)
+        """
+        batch_size = _at_least_one(batch_size, "batch_size")
+        steps = _at_least_one(steps, "steps")
+        source = Source(data, use_sample_weight=use_sample_weight, steps=steps, batch_size=batch_size)
+        if source.is_stream and batch_size is not None:
+            warn(["batch_size is ignored: the data are batches already"], UserWarning)
+        feed(adaptation := _core.Adaptation(self._core), self._core, source, threads=threads)
+        adaptation.commit()
+        if source.shortfall is not None:
+            warn([source.shortfall], UserWarning)
+        self._warn()
+
+    def compile(self, run_eagerly: bool | None = None, steps_per_execution: SupportsIndex | None = None) -> None:
+        """Do nothing: there is nothing to configure. The arguments are checked as Keras 2.7 does.
+
+        Parameters
+        ----------
+        run_eagerly : bool, optional
+        steps_per_execution : int, optional
+            At least 1.
+
+        Raises
+        ------
+        TypeError
+            If run_eagerly is not a bool, or steps_per_execution no integer.
+        ValueError
+            If steps_per_execution is less than 1.
+        """
+        if run_eagerly is not None and not isinstance(run_eagerly, (bool, np.bool_)):
+            raise TypeError(f"expected run_eagerly to be a bool or None, got {run_eagerly!r}")
+        _at_least_one(steps_per_execution, "steps_per_execution")
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Fix the rank and the extents of the kept axes.
+
+        Parameters
+        ----------
+        input_shape : sequence of int or None
+            None for an unknown extent, on reduced axes only.
+
+        Raises
+        ------
+        ValueError
+            For axes that the shape lacks, an unknown kept extent, mean and variance that do not broadcast, and a shape
+            other than the layer was built for.
+        """
+        self._core.build([-1 if extent is None else operator.index(extent) for extent in input_shape])
+        self._warn()
+
+    def update_state(self, data: Any, *, threads: int | None = None) -> None:
+        """Learn data on top of what is known; calls see it after `finalize_state`.
+
+        Parameters
+        ----------
+        data : array, table, dict, or iterable of these
+            As for `adapt`.
+        threads : int, optional
+            As for `Moments.from_data`.
+
+        Raises
+        ------
+        RuntimeError
+            If the layer is not built.
+        ValueError, TypeError
+            As `adapt`.
+        """
+        self._core.update_state(self._learned(data, threads))
+
+    def finalize_state(self) -> None:
+        """Make calls use what has been learned. It does not change `is_adapted`, as in Keras 2.7.
+
+        Raises
+        ------
+        ValueError
+            For a feature without any value, and for what a policy refuses. The layer is as it was.
+        """
+        self._core.finalize_state()
+        self._warn()
+
+    def reset_state(self) -> None:
+        """Forget what was learned; calls keep their statistics until `finalize_state`, as in Keras 2.7."""
+        self._core.reset_state()
+
+    def merge_state(self, layers: Iterable[Normalization] | Normalization) -> None:
+        """Add what other layers have learned, and use all of it.
+
+        Raises
+        ------
+        ValueError
+            For layers that keep other axes or shapes, have other names, or were given mean and variance.
+        RuntimeError
+            For a layer that is not built.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> a, b = en.Normalization(), en.Normalization()
+        >>> a.adapt([[1.0], [2.0]])
+        >>> b.adapt([[6.0]])
+        >>> a.merge_state([b])
+        >>> a.mean
+        array([[3.]], dtype=float32)
+        """
+        others = [layers] if isinstance(layers, Normalization) else list(layers)
+        for other in others:
+            if not isinstance(other, Normalization):
+                raise TypeError(f"expected layers, got a {type(other).__name__}")
+        self._core.merge_state([other._core for other in others])
+        self._warn()
+
+    def forget(self, data: Any, *, threads: int | None = None) -> None:
+        """Take away data that this layer has learned, and use the rest.
+
+        Parameters
+        ----------
+        data : Moments, array, table, dict, or iterable of these
+            Moments, or data as for `adapt`.
+        threads : int, optional
+            As for `Moments.from_data`.
+
+        Raises
+        ------
+        ValueError
+            Naming the feature, if the data were provably not learned, or if nothing would be left of it.
+        RuntimeError
+            If the layer is not built.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> layer = en.Normalization()
+        >>> layer.adapt([[1.0], [2.0], [6.0]])
+        >>> layer.forget([[6.0]])
+        >>> layer.mean
+        array([[1.5]], dtype=float32)
+        """
+        self._core.forget(data._core if isinstance(data, Moments) else self._learned(data, threads))
+        self._warn()
+
+    def _learned(self, data: Any, threads: int | None) -> _core.Moments:
+        """Learn data aside, for a layer that is built."""
+        names = self._core.names if self._core.axes is not None else []
+        feed(adaptation := _core.Adaptation(self._core), self._core, Source(data), names=names, threads=threads)
+        return adaptation.moments()
+
+    def __call__(self, x: Any, out: npt.NDArray[Any] | None = None, *, threads: int | None = None) -> npt.NDArray[Any]:
+        """Normalize, or with invert=True take back.
+
+        Parameters
+        ----------
+        x : array, table or dict
+            Of the rank the layer was built for, and its kept extents. A table's columns are matched by name.
+        out : ndarray, optional
+            Where to write; of the result's shape and dtype. It may be x itself.
+        threads : int, optional
+            As for `Moments.from_data`.
+
+        Returns
+        -------
+        ndarray of dtype `dtype`
+            out, if that was given. A null gives NaN.
+
+        Raises
+        ------
+        ValueError
+            For another shape than the layer was built for (the message has both), and for an out that does not fit.
+        TypeError
+            For data that are not numbers or booleans.
+        """
+        return self._apply(x, out, threads, opposite=False)
+
+    def inverse(self, x: Any, out: npt.NDArray[Any] | None = None, *, threads: int | None = None) -> npt.NDArray[Any]:
+        """Do the opposite of a call: ``mean + x * divisor``, or with invert=True normalize.
+
+        Parameters, result and errors are those of a call.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> layer = en.Normalization(mean=3.0, variance=4.0)
+        >>> layer.inverse(layer([[7.0]]))
+        array([[7.]], dtype=float32)
+        """
+        return self._apply(x, out, threads, opposite=True)
+
+    def _apply(
+        self, x: Any, out: npt.NDArray[Any] | None, threads: int | None, *, opposite: bool
+    ) -> npt.NDArray[Any]:
+        result = apply(self._core, x, out, opposite=opposite, threads=threads)
+        self._warn()
+        return result
+
+    def _warn(self) -> None:
+        messages = self._core.take_warnings()
+        if messages:
+            warn(messages, RuntimeWarning)
+
+    @property
+    def axis(self) -> tuple[int, ...]:
+        """The axes to keep, as they were given; () for None, as in Keras."""
+        return tuple(self._core.options()["axis"] or ())
+
+    @property
+    def invert(self) -> bool:
+        """Whether calls go back."""
+        return bool(self._core.options()["invert"])
+
+    @property
+    def name(self) -> str | None:
+        """The layer's name, if it has one."""
+        return self._core.options()["name"] or None
+
+    @property
+    def built(self) -> bool:
+        """Whether rank and kept extents are fixed."""
+        return self._core.built
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether the layer has been fit to data: by `adapt`, `merge_state`, or before it was saved."""
+        return self._core.is_adapted
+
+    @property
+    def count(self) -> int:
+        """How many elements a feature has had, of all kinds; as in Keras 2.7. See also ``moments.count``."""
+        return self._core.count
+
+    @property
+    def mean(self) -> npt.NDArray[Any]:
+        """The mean that calls use, in the shape that broadcasts; float32, or float64 if dtype is.
+
+        RuntimeError before the layer is built.
+        """
+        return self._statistics()[0]
+
+    @property
+    def variance(self) -> npt.NDArray[Any]:
+        """The variance that calls use; see `mean`."""
+        return self._statistics()[1]
+
+    def _statistics(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        return self._core.statistics(self._core.options()["dtype"] == "float64")
+
+    @property
+    def moments(self) -> Moments:
+        """A copy of what has been learned. RuntimeError before the layer is built, and if mean and variance were given."""
+        return Moments._of(self._core.moments())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that `from_config` takes to make the same layer, not adapted.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> layer = en.Normalization.from_config(en.Normalization(axis=(1, 2)).get_config())
+        >>> layer.axis
+        (1, 2)
+        """
+        config: dict[str, Any] = self._core.options()
+        axis, is_list = config["axis"], config.pop("axis_is_list")
+        config["axis"] = axis if axis is None or is_list else axis[0]
+        for key in ("mean", "variance"):
+            config[key] = None if config[key] is None else config[key].tolist()
+        config["name"] = config["name"] or None
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Normalization:
+        """Make a layer of the arguments that `get_config` has returned."""
+        return cls(**config)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write configuration and state as a JSON document, which `exactnorm.load` reads.
+
+        A loaded layer gives the same bits and can go on learning. The file is replaced at once.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; it is as it was.
+        """
+        self._core.save(os.fsencode(path))
+
+    def to_bytes(self) -> bytes:
+        """Return the same as a CBOR document, which `exactnorm.from_bytes` reads."""
+        return self._core.to_bytes()
+
+    def __copy__(self) -> Normalization:
+        return self._of(self._core.copy())
+
+    def __deepcopy__(self, memo: object) -> Normalization:
+        return self._of(self._core.copy())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.to_bytes())
+
+    def __repr__(self) -> str:
+        return _html.layer_text(self)
+
+    def _repr_html_(self) -> str:
+        return _html.layer_html(self)
+
+
+def _restore(cls: type[Normalization], document: bytes) -> Normalization:
+    """Unpickle."""
+    core = _core.from_bytes(document)
+    if not isinstance(core, _core.Normalization):
+        raise _core.StateError("expected the state of a Normalization, got that of Moments")
+    return cls._of(core)
+
+
+def _at_least_one(value: SupportsIndex | None, what: str) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, SupportsIndex):
+        raise TypeError(f"expected {what} to be an integer or None, got {value!r}")
+    number = operator.index(value)
+    if number < 1:
+        raise ValueError(f"expected {what} to be at least 1, got {number}")
+    return number
+
+
+def _given(values: Any, what: str) -> tuple[list[int], list[float]] | None:
+    if values is None:
+        return None
+    if hasattr(values, "assign"):  # TensorFlow's and Keras's
+        raise ValueError(f"a Normalization does not take a Variable as its {what}: its value would be copied once")
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise TypeError(f"expected {what} to be numbers, got dtype {array.dtype}")
+    return list(array.shape), array.astype(np.float64).ravel().tolist()

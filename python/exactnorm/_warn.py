@@ -1,0 +1,18 @@
+"""Warnings that point at the user's line."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable
+
+
+def warn(messages: Iterable[str], category: type[Warning]) -> None:
+    """Issue warnings at the innermost line outside this package."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "exactnorm":
+        level += 1
+        frame = frame.f_back  # type: ignore[assignment]
+    for message in messages:
+        warnings.warn(message, category, stacklevel=level)

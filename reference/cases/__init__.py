@@ -1,0 +1,1 @@
+"""The cases of vectors/*.json: a module for each file, and what they share."""

@@ -1,0 +1,56 @@
+#pragma once
+/// \file
+/// How an elementwise pass walks over two strided arrays of one shape: in blocks that fit the first-level cache.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <exactnorm/moments.hpp>
+#include <exactnorm/tensor_view.hpp>
+
+namespace exactnorm {
+
+/// rows × columns elements: bytes from the arrays' data to the first element, and the feature of that.
+struct Block {
+  std::int64_t in_offset;
+  std::int64_t out_offset;
+  std::int64_t feature;
+  std::int64_t rows;
+  std::int64_t columns;
+};
+
+/// Axes in the order that suits memory (small strides innermost), those that continue one another merged. The two innermost, called row and
+/// column, are cut into blocks; the blocks have numbers, so that threads can share them.
+class BlockPlan {
+ public:
+  /// Elements of a block, at most: three buffers of doubles take 12 KiB.
+  static constexpr std::int64_t block_size = 512;
+
+  /// Steps between neighbours, in bytes of the arrays and in features.
+  struct Axis {
+    std::int64_t extent = 1;
+    std::int64_t in_stride = 0;
+    std::int64_t out_stride = 0;
+    std::int64_t feature_stride = 0;
+  };
+
+  /// Preconditions: in and out have one shape, as many strides, and no more than 2^63-1 elements; kept is sorted.
+  BlockPlan(const TensorView& in, const TensorView& out, const Axes& kept) noexcept;
+
+  [[nodiscard]] std::int64_t blocks() const noexcept { return blocks_; }
+  [[nodiscard]] Block block(std::int64_t index) const noexcept;
+  [[nodiscard]] const Axis& row() const noexcept { return axes_[size_ - 2]; }
+  [[nodiscard]] const Axis& column() const noexcept { return axes_[size_ - 1]; }
+
+ private:
+  std::array<Axis, max_rank + 2> axes_;  // outermost first
+  std::size_t size_ = 0;                 // at least 2
+  std::int64_t block_rows_ = 0;
+  std::int64_t block_columns_ = 0;
+  std::int64_t row_blocks_ = 0;
+  std::int64_t column_blocks_ = 0;
+  std::int64_t blocks_ = 0;
+};
+
+}  // namespace exactnorm

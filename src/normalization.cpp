@@ -1,0 +1,498 @@
+#include <exactnorm/normalization.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "listed.hpp"
+#include "state_numbers.hpp"
+
+namespace exactnorm {
+namespace {
+
+// As Python prints it, None for unknown extents.
+std::string shape_text(const Shape& shape) {
+  std::string text = to_string(shape);
+  for (std::size_t at = 0; (at = text.find("-1", at)) != std::string::npos;) {
+    text.replace(at, 2, "None");
+  }
+  return text;
+}
+
+// A scalar, or nested lists; long ones cut short.
+std::string given_text(const GivenValues& given) {
+  if (given.shape.empty()) {
+    return state::real_to_text(given.values[0]);
+  }
+  constexpr std::size_t most = 10;
+  std::string text = "[";
+  for (std::size_t i = 0; i < given.values.size() && i < most; ++i) {
+    text += (i == 0 ? "" : ", ") + state::real_to_text(given.values[i]);
+  }
+  text += given.values.size() > most ? ", …]" : "]";
+  return given.shape.size() == 1 ? text : text + " of shape " + to_string(given.shape);
+}
+
+void check_given(const GivenValues& given, const char* what) {
+  if (element_count(given.shape) != static_cast<std::int64_t>(given.values.size())) {
+    throw std::invalid_argument(std::string(what) + " of shape " + to_string(given.shape) + " must have " +
+                                std::to_string(element_count(given.shape)) + " values, got " +
+                                std::to_string(given.values.size()));
+  }
+}
+
+// numpy's broadcasting to the shape, aligned at the last axis; extents of 1 in front may be too many. It is what Keras 2.7 does, and more than 3 takes.
+std::vector<double> broadcast(const GivenValues& given, const Shape& shape, const char* what) {
+  const std::size_t surplus = given.shape.size() > shape.size() ? given.shape.size() - shape.size() : 0;
+  const std::size_t missing = shape.size() + surplus - given.shape.size();
+  bool fits = std::all_of(given.shape.begin(), given.shape.begin() + surplus, [](std::int64_t n) { return n == 1; });
+  for (std::size_t i = missing; i < shape.size(); ++i) {
+    const std::int64_t extent = given.shape[i - missing + surplus];
+    fits = fits && (extent == shape[i] || extent == 1);
+  }
+  if (!fits) {
+    throw std::invalid_argument("the given " + std::string(what) + " of shape " + to_string(given.shape) +
+                                " does not broadcast to the shape of the kept axes, " + to_string(shape));
+  }
+  std::vector<double> values(static_cast<std::size_t>(element_count(shape)));
+  for (std::size_t to = 0; to < values.size(); ++to) {
+    auto index = static_cast<std::int64_t>(to);
+    std::int64_t from = 0;
+    std::int64_t step = 1;
+    for (std::size_t i = shape.size(); i-- > missing;) {
+      const std::int64_t extent = given.shape[i - missing + surplus];
+      from += extent == 1 ? 0 : index % shape[i] * step;
+      step *= extent;
+      index /= shape[i];
+    }
+    values[to] = given.values[static_cast<std::size_t>(from)];
+  }
+  return values;
+}
+
+std::int64_t total(const Counts& counts) {
+  std::int64_t sum = counts.finite;
+  for (const std::int64_t count : {counts.nan, counts.posinf, counts.neginf, counts.null}) {
+    sum += std::min(count, std::numeric_limits<std::int64_t>::max() - sum);
+  }
+  return sum;
+}
+
+// Makes room first, so that moving the texts in cannot fail.
+void append(std::vector<std::string>& texts, std::vector<std::string> more) {
+  texts.reserve(texts.size() + more.size());
+  for (std::string& text : more) {
+    if (std::find(texts.begin(), texts.end(), text) == texts.end()) {
+      texts.push_back(std::move(text));
+    }
+  }
+}
+
+}  // namespace
+
+// ---- construction and build
+
+Normalization::Normalization(NormalizationOptions options) : options_(std::move(options)) {
+  if (options_.mean.has_value() != options_.variance.has_value()) {
+    const auto text = [](const std::optional<GivenValues>& given) { return given ? given_text(*given) : "None"; };
+    throw std::invalid_argument("when values are given, both `mean` and `variance` must be set; got mean " +
+                                text(options_.mean) + " and variance " + text(options_.variance));
+  }
+  if (options_.mean) {
+    check_given(*options_.mean, "mean");
+    check_given(*options_.variance, "variance");
+    const std::vector<double>& variance = options_.variance->values;
+    for (std::size_t i = 0; i < variance.size(); ++i) {
+      if (std::isnan(variance[i]) || (std::signbit(variance[i]) && variance[i] != 0)) {
+        throw std::invalid_argument("variance must not be negative or NaN; value " + std::to_string(i) + " is " +
+                                    state::real_to_text(variance[i]));
+      }
+    }
+  }
+  check_epsilon(options_.epsilon);
+  if (!is_floating(options_.dtype)) {
+    throw std::invalid_argument("dtype must be float16, bfloat16, float32 or float64, got " +
+                                std::string(name_of(options_.dtype)));
+  }
+}
+
+NormalizerOptions Normalization::normalizer_options(const Axes& axes) const {
+  return {.axis = axes,
+          .nan_policy = options_.nan_policy,
+          .inf_policy = options_.inf_policy,
+          .constant_policy = options_.constant_policy,
+          .epsilon = options_.epsilon};
+}
+
+Normalization::State Normalization::built_for(const Shape& input_shape, Warnings& warnings) const {
+  const Axes given = options_.axis.value_or(Axes{});
+  Axes kept = kept_axes(given, input_shape.size());
+  for (const int axis : kept) {
+    if (input_shape[static_cast<std::size_t>(axis)] < 0) {
+      throw std::invalid_argument(
+          "all `axis` values to be kept must have known extents; got axis (" +
+          listed(given.size(), [&](std::size_t i) { return std::to_string(given[i]); }) + ") and input shape " +
+          shape_text(input_shape) + ", whose extent at index " + std::to_string(axis) + " is unknown");
+    }
+  }
+  if (input_shape.size() == 1 && !kept.empty() && !options_.mean) {
+    warnings.push_back(with_name("axis " + std::to_string(given[0]) + " of 1-d data makes each of the " +
+                                 std::to_string(input_shape[0]) +
+                                 " indices a feature of its own; axis=None gives one mean and variance of all values"));
+  }
+  const Shape features = exactnorm::feature_shape(input_shape, kept);
+  const auto size = static_cast<std::size_t>(element_count(features));
+  const std::vector<double> mean = options_.mean ? broadcast(*options_.mean, features, "mean") : std::vector(size, 0.0);
+  const std::vector<double> variance =
+      options_.mean ? broadcast(*options_.variance, features, "variance") : std::vector(size, 1.0);
+  Normalizer normalizer = Normalizer::from(features, mean, variance, normalizer_options(kept));
+  State state{input_shape.size(), std::move(kept), Moments(features), std::move(normalizer), false};
+  warn_of_overflow(state, warnings);
+  return state;
+}
+
+// The state as built, with nothing learned.
+Normalization::State Normalization::fresh_for(const Shape& input_shape, Warnings& warnings) const {
+  if (!state_) {
+    return built_for(input_shape, warnings);
+  }
+  check_fit(*state_, input_shape);
+  return {state_->rank, state_->axes, Moments(state_->moments.shape()), state_->normalizer, false};
+}
+
+// What built the layer: the reduced extents are not known any more.
+Shape Normalization::built_shape(const State& state) {
+  Shape shape;
+  auto kept = state.axes.begin();
+  for (std::size_t i = 0; i < state.rank; ++i) {
+    const bool is_kept = kept != state.axes.end() && static_cast<std::size_t>(*kept) == i;
+    shape.push_back(is_kept ? state.moments.shape()[static_cast<std::size_t>(kept++ - state.axes.begin())] : -1);
+  }
+  return shape;
+}
+
+void Normalization::check_fit(const State& state, const Shape& shape) const {
+  const Shape built = built_shape(state);
+  bool fits = shape.size() == built.size();
+  for (std::size_t i = 0; fits && i < built.size(); ++i) {
+    fits = built[i] < 0 || shape[i] == built[i];
+  }
+  if (!fits) {
+    throw std::invalid_argument(with_name("the layer was built for inputs of shape " + shape_text(built) + ", got shape " +
+                                          shape_text(shape)));
+  }
+}
+
+void Normalization::build(const Shape& input_shape) {
+  if (state_) {
+    check_fit(*state_, input_shape);
+    return;
+  }
+  Warnings warnings;
+  State state = built_for(input_shape, warnings);
+  adopt(std::move(state), std::move(warnings));
+}
+
+void Normalization::adopt(State state, Warnings warnings) {
+  static_assert(std::is_nothrow_move_constructible_v<State> && std::is_nothrow_move_assignable_v<State>);
+  append(warnings_, std::move(warnings));
+  state_ = std::move(state);
+}
+
+const Normalization::State& Normalization::state() const {
+  if (!state_) {
+    throw std::logic_error(with_name("the layer is not built: call build, adapt or the layer first"));
+  }
+  return *state_;
+}
+
+// ---- learning
+
+void Normalization::require_learning(std::string_view what) const {
+  if (options_.mean) {
+    throw std::invalid_argument("Cannot `" + std::string(what) +
+                                "` a Normalization layer that is initialized with static `mean` and `variance`, you passed mean " +
+                                given_text(*options_.mean) + " and variance " + given_text(*options_.variance));
+  }
+}
+
+void Normalization::adapt(const TensorView& x, const UpdateOptions& options) {
+  Adaptation adaptation(*this);
+  adaptation.update(x, options);
+  adaptation.commit();
+}
+
+void Normalization::require_update_state() const {
+  require_learning("update_state");
+  if (!state_) {
+    throw std::logic_error(with_name("`build` must be called before `update_state`"));
+  }
+}
+
+void Normalization::update_state(const TensorView& x, const UpdateOptions& options) {
+  require_update_state();
+  check_fit(*state_, x.shape);
+  state_->moments.update(x, state_->axes, options);
+}
+
+void Normalization::update_state(const Moments& moments) {
+  require_update_state();
+  state_->moments.merge(moments);
+}
+
+void Normalization::finalize(State& state, Warnings& warnings) const {
+  const Moments& moments = state.moments;
+  if (moments.empty()) {
+    const std::vector<double> zeros(moments.size(), 0);
+    const std::vector<double> ones(moments.size(), 1);
+    state.normalizer = Normalizer::from(moments.shape(), zeros, ones, normalizer_options(state.axes));
+    return;
+  }
+  Normalizer normalizer = Normalizer::from(moments, normalizer_options(state.axes));
+  const std::vector<std::size_t> empty = moments.empty_features({options_.nan_policy, options_.inf_policy, 0});
+  if (!empty.empty()) {
+    throw std::invalid_argument(with_name("there is no value to learn from for " + listed(empty.size(), [&](std::size_t i) {
+                                            return moments.describe(empty[i]);
+                                          })));
+  }
+  state.normalizer = std::move(normalizer);
+  warn_of_propagation(state, warnings);
+  warn_of_overflow(state, warnings);
+}
+
+void Normalization::warn_of_propagation(const State& state, Warnings& warnings) const {
+  const std::vector<Feature>& features = state.moments.features();
+  const bool nan = options_.nan_policy == Policy::propagate;
+  const bool inf = options_.inf_policy == Policy::propagate;
+  std::vector<std::size_t> affected;
+  for (std::size_t i = 0; i < features.size(); ++i) {
+    const Counts& counts = features[i].counts;
+    if ((nan && counts.nan != 0) || (inf && (counts.posinf != 0 || counts.neginf != 0))) {
+      affected.push_back(i);
+    }
+  }
+  if (affected.empty()) {
+    return;
+  }
+  const auto item = [&](std::size_t i) {
+    const Counts& counts = features[affected[i]].counts;
+    std::string kinds;
+    const auto add = [&](bool propagates, std::int64_t count, const char* kind) {
+      if (propagates && count != 0) {
+        kinds += (kinds.empty() ? "" : " and ") + std::to_string(count) + kind;
+      }
+    };
+    add(nan, counts.nan, " NaN");
+    add(inf, counts.posinf, " +inf");
+    add(inf, counts.neginf, " -inf");
+    return state.moments.describe(affected[i]) + ": " + kinds;
+  };
+  warnings.push_back(with_name("mean and variance are not finite where data are not; see nan_policy and inf_policy. " +
+                               listed(affected.size(), item)));
+}
+
+void Normalization::warn_of_overflow(const State& state, Warnings& warnings) const {
+  const bool wide = compute_type(options_.dtype, options_.dtype) == DType::float64;
+  const std::vector<std::size_t> features =
+      wide ? state.normalizer.overflowing_features<double>() : state.normalizer.overflowing_features<float>();
+  if (!features.empty()) {
+    const std::string type = wide ? "float64" : "float32";
+    warnings.push_back(with_name("the variance is too large for " + type + ", so that inputs which are computed in " + type +
+                                 " become 0: " + listed(features.size(), [&](std::size_t i) {
+                                   return state.moments.describe(features[i]);
+                                 })));
+  }
+}
+
+void Normalization::finalize_state() {
+  if (!state_ || options_.mean) {
+    return;
+  }
+  Warnings warnings;
+  finalize(*state_, warnings);  // changes its normalizer, last
+  append(warnings_, std::move(warnings));
+}
+
+void Normalization::reset_state() {
+  if (!state_ || options_.mean) {
+    return;
+  }
+  state_->moments = Moments(state_->moments.shape(), state_->moments.names());
+  state_->adapted = false;
+}
+
+void Normalization::merge_state(std::span<const Normalization* const> others) {
+  require_learning("merge_state");
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    if (others[i]->options_.mean) {
+      throw std::invalid_argument(with_name("layer " + std::to_string(i) +
+                                            " to merge was given mean and variance: it has learned nothing"));
+    }
+    if (!others[i]->state_) {
+      throw std::logic_error(with_name("layer " + std::to_string(i) + " to merge is not built"));
+    }
+  }
+  if (!state_ && others.empty()) {
+    return;
+  }
+  Warnings warnings;
+  State next = state_ ? *state_ : built_for(built_shape(*others[0]->state_), warnings);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const State& other = *others[i]->state_;
+    if (built_shape(other) != built_shape(next) || other.axes != next.axes) {
+      throw std::invalid_argument(with_name("layer " + std::to_string(i) + " to merge keeps other axes: it was built for shape " +
+                                            shape_text(built_shape(other)) + ", this layer for " +
+                                            shape_text(built_shape(next))));
+    }
+    next.moments.merge(other.moments);
+  }
+  next.adapted = next.adapted || !next.moments.empty();
+  finalize(next, warnings);
+  adopt(std::move(next), std::move(warnings));
+}
+
+void Normalization::forget(const Moments& moments) {
+  require_learning("forget");
+  Warnings warnings;
+  State next = state();
+  next.moments.subtract(moments);
+  next.adapted = next.adapted && !next.moments.empty();
+  finalize(next, warnings);
+  adopt(std::move(next), std::move(warnings));
+}
+
+void Normalization::forget(const TensorView& x, const UpdateOptions& options) {
+  require_learning("forget");
+  check_fit(state(), x.shape);
+  Moments gone(state_->moments.shape());
+  gone.update(x, state_->axes, options);
+  forget(gone);
+}
+
+// ---- calls
+
+Shape Normalization::call_shape(const State& state, const Shape& input_shape) const {
+  if (input_shape.empty() && state.rank == 1 && state.axes.empty()) {
+    return {1};
+  }
+  check_fit(state, input_shape);
+  return input_shape;
+}
+
+Shape Normalization::prepare_call(const Shape& input_shape) {
+  if (!state_) {
+    build(input_shape);
+  }
+  return call_shape(*state_, input_shape);
+}
+
+bool Normalization::is_identity(const State& state) const {
+  const Scale<double>& scale = state.normalizer.scale<double>();
+  const auto all = [](const std::vector<double>& numbers, double value) {
+    return std::all_of(numbers.begin(), numbers.end(), [=](double number) { return number == value; });
+  };
+  return !options_.mean && !state.adapted && all(scale.mean, 0) && all(scale.variance, 1);
+}
+
+void Normalization::call(const TensorView& in, const MutableTensorView& out, bool invert, int threads) {
+  Warnings warnings;
+  std::optional<State> fresh;
+  if (!state_) {
+    fresh = built_for(in.shape, warnings);
+  }
+  const State& state = fresh ? *fresh : *state_;
+  TensorView x = in;
+  x.shape = call_shape(state, in.shape);
+  if (x.shape.size() != in.shape.size()) {
+    x.strides = contiguous_strides(x.shape, x.dtype);  // the scalar as an array of one element
+  }
+  const bool identity = !warned_identity_ && is_identity(state);
+  if (identity) {
+    warnings.push_back(with_name("the layer is not adapted and was given no mean and variance: the call returns its input"));
+  }
+  if (invert) {
+    state.normalizer.inverse(x, out, threads);
+  } else {
+    state.normalizer.apply(x, out, threads);
+  }
+  append(warnings_, std::move(warnings));
+  warned_identity_ = warned_identity_ || identity;
+  if (fresh) {
+    state_ = std::move(fresh);
+  }
+}
+
+void Normalization::operator()(const TensorView& in, const MutableTensorView& out, int threads) {
+  call(in, out, options_.invert, threads);
+}
+
+void Normalization::inverse(const TensorView& in, const MutableTensorView& out, int threads) {
+  call(in, out, !options_.invert, threads);
+}
+
+// ---- what is known
+
+bool Normalization::is_adapted() const noexcept { return state_ && state_->adapted; }
+
+std::int64_t Normalization::count() const noexcept {
+  std::int64_t most = 0;
+  if (state_) {
+    for (const Feature& feature : state_->moments.features()) {
+      most = std::max(most, total(feature.counts));
+    }
+  }
+  return most;
+}
+
+const Axes& Normalization::axes() const { return state().axes; }
+std::size_t Normalization::rank() const { return state().rank; }
+const Shape& Normalization::feature_shape() const { return state().moments.shape(); }
+const Normalizer& Normalization::normalizer() const { return state().normalizer; }
+
+Shape Normalization::broadcast_shape() const {
+  Shape shape = built_shape(state());
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    shape[i] = shape[i] < 0 ? 1 : shape[i];
+  }
+  return shape;
+}
+
+const Moments& Normalization::moments() const {
+  const Moments& moments = state().moments;
+  if (options_.mean) {
+    throw std::logic_error(with_name("the layer was given mean and variance: it has learned nothing"));
+  }
+  return moments;
+}
+
+std::vector<std::string> Normalization::take_warnings() { return std::exchange(warnings_, {}); }
+
+std::string Normalization::with_name(const std::string& message) const {
+  return options_.name.empty() ? message : "Normalization layer '" + options_.name + "': " + message;
+}
+
+Normalization Normalization::from_parts(NormalizationOptions options, std::size_t rank, Axes axes, Normalizer normalizer,
+                                        std::optional<Moments> moments, bool adapted) {
+  Normalization layer(std::move(options));
+  const Shape& features = normalizer.shape();
+  if (rank > max_rank || axes != kept_axes(layer.options_.axis.value_or(Axes{}), rank) || axes.size() != features.size()) {
+    throw std::invalid_argument("rank and axes do not agree with the layer's axis and its features of shape " +
+                                to_string(features));
+  }
+  if (moments.has_value() == layer.options_.mean.has_value() || (adapted && !moments)) {
+    throw std::invalid_argument("a layer has either learned Moments or a given mean and variance");
+  }
+  if (moments && moments->shape() != features) {
+    throw std::invalid_argument("the Moments have shape " + to_string(moments->shape()) + ", the readings " +
+                                to_string(features));
+  }
+  Moments learned = moments ? std::move(*moments) : Moments(features);
+  Normalizer placed = Normalizer::from_parts(features, normalizer.scale<float>(), normalizer.scale<double>(), axes);
+  layer.state_ = State{rank, std::move(axes), std::move(learned), std::move(placed), adapted};
+  return layer;
+}
+
+}  // namespace exactnorm
