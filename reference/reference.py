@@ -378,6 +378,7 @@ class Normalizer:
     variance: list[Value]
     epsilon: Fraction = Fraction(1e-7)
     constant_policy: str = "epsilon"
+    minus_zeros: tuple[int, ...] = ()  # features whose given mean is -0, which no exact number can be
 
     @classmethod
     def from_moments(cls, m: Moments, policies: dict[str, str], **options: Any) -> Normalizer:
@@ -386,6 +387,10 @@ class Normalizer:
     def __post_init__(self) -> None:
         if self.constant_policy == "raise" and 0 in self.variance:
             raise ValueError(f"constant features {[i for i, v in enumerate(self.variance) if v == 0]}")
+
+    def rounded_mean(self, dtype: str) -> list[int]:
+        """The bits of the means in the compute type."""
+        return [encode(dtype, v, i in self.minus_zeros) for i, v in enumerate(self.mean)]
 
     def divisor(self, dtype: str) -> list[int]:
         """The bits of the divisors in the compute type."""
@@ -410,7 +415,7 @@ class Normalizer:
         features = {index: i for i, index in enumerate(indices([x.shape[a] for a in kept]))}
         if len(features) != len(self.mean):
             raise ValueError(f"x has {len(features)} features, not {len(self.mean)}")
-        mean, divisor = [encode(t, v) for v in self.mean], self.divisor(t)
+        mean, divisor = self.rounded_mean(t), self.divisor(t)
         bits = []
         for index, b in zip(indices(x.shape), x.bits, strict=True):
             i = features[tuple(index[a] for a in kept)]

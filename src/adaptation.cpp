@@ -24,8 +24,18 @@ void Adaptation::learn(const Shape& batch_shape, Learn&& learn) {
 }
 
 void Adaptation::update(const TensorView& batch, const UpdateOptions& options) {
-  learn(batch.shape,
-        [&](Normalization::State& state) { state.moments.update(batch, state.axes, options); });
+  learn(batch.shape, [&](Normalization::State& state) { state.moments.update(batch, state.axes, options); });
+}
+
+void Adaptation::update(const Moments& moments) {
+  Shape shape{-1};
+  for (const std::int64_t extent : moments.shape()) {
+    shape.push_back(extent);
+  }
+  if (next_ || layer_.state_) {
+    shape = Normalization::built_shape(next_ ? *next_ : *layer_.state_);
+  }
+  learn(shape, [&](Normalization::State& state) { state.moments.merge(moments); });
 }
 
 void Adaptation::update_columns(std::span<const Column> columns, const UpdateOptions& options) {
@@ -37,8 +47,9 @@ void Adaptation::update_columns(std::span<const Column> columns, const UpdateOpt
   for (const Column& column : columns) {
     const Shape& shape = column.values.shape;
     if (shape.empty() || shape.size() > 2 || shape[0] != columns[0].values.shape[0]) {
-      throw std::invalid_argument("the columns of a table must have shape (rows,) or (rows, k), and the same rows; got " +
-                                  to_string(columns[0].values.shape) + " and " + to_string(shape));
+      throw std::invalid_argument(
+          "the columns of a table must have shape (rows,) or (rows, k), and the same rows; got " +
+          to_string(columns[0].values.shape) + " and " + to_string(shape));
     }
     table[0] = shape[0];
     table[1] += shape.size() == 2 ? shape[1] : 1;

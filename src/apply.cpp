@@ -1,4 +1,5 @@
-// Every block goes through a buffer of its own: elements may then be unaligned, and in may be out, without hindering vectorisation.
+// Every block goes through a buffer of its own: elements may then be unaligned, and in may be out, without
+// hindering vectorisation.
 
 #include "apply.hpp"
 
@@ -57,8 +58,8 @@ void load(const std::byte* from, const BlockPlan::Axis& row, const BlockPlan::Ax
 }
 
 template <class Element, class T>
-void store(const T* __restrict buffer, const BlockPlan::Axis& row, const BlockPlan::Axis& column, std::int64_t rows,
-           std::int64_t columns, std::byte* to) noexcept {
+void store(const T* __restrict buffer, const BlockPlan::Axis& row, const BlockPlan::Axis& column,
+           std::int64_t rows, std::int64_t columns, std::byte* to) noexcept {
   constexpr auto size = static_cast<std::int64_t>(sizeof(Element));
   const auto store_row = [](const T* __restrict y, std::int64_t stride, std::int64_t count, std::byte* at) {
     for (std::int64_t i = 0; i < count; ++i) {
@@ -173,9 +174,9 @@ class Tiles {
 }  // namespace
 
 template <class T>
-EXACTNORM_NOINLINE void apply_blocks(const BlockPlan& plan, const TensorView& in, const MutableTensorView& out,
-                                     const Scale<T>& scale, Direction direction, std::int64_t first,
-                                     std::int64_t last) noexcept {
+EXACTNORM_NOINLINE void apply_blocks(const BlockPlan& plan, const TensorView& in,
+                                     const MutableTensorView& out, const Scale<T>& scale, Direction direction,
+                                     std::int64_t first, std::int64_t last) noexcept {
   const auto load_block = loader<T>(in.dtype);
   const auto store_block = storer<T>(out.dtype);
   const BlockPlan::Axis& row = plan.row();
@@ -185,14 +186,15 @@ EXACTNORM_NOINLINE void apply_blocks(const BlockPlan& plan, const TensorView& in
   for (std::int64_t index = first; index < last; ++index) {
     const Block block = plan.block(index);
     const std::int64_t count = block.rows * block.columns;
-    load_block(static_cast<const std::byte*>(in.data) + block.in_offset, row, column, block.rows, block.columns,
-               buffer.data());
+    load_block(static_cast<const std::byte*>(in.data) + block.in_offset, row, column, block.rows,
+               block.columns, buffer.data());
     const bool rows_differ = block.rows > 1 && row.feature_stride != 0;
     if (column.feature_stride == 0 && !rows_differ) {
       const T mean = scale.mean[static_cast<std::size_t>(block.feature)];
       const T divisor = scale.divisor[static_cast<std::size_t>(block.feature)];
       compute(
-          direction, count, [=](std::int64_t) { return mean; }, [=](std::int64_t) { return divisor; }, buffer.data());
+          direction, count, [=](std::int64_t) { return mean; }, [=](std::int64_t) { return divisor; },
+          buffer.data());
     } else {
       const T* mean = scale.mean.data() + block.feature;
       const T* divisor = scale.divisor.data() + block.feature;
@@ -202,16 +204,16 @@ EXACTNORM_NOINLINE void apply_blocks(const BlockPlan& plan, const TensorView& in
         divisor = tiles.divisor.data();
       }
       compute(
-          direction, count, [=](std::int64_t i) { return mean[i]; }, [=](std::int64_t i) { return divisor[i]; },
-          buffer.data());
+          direction, count, [=](std::int64_t i) { return mean[i]; },
+          [=](std::int64_t i) { return divisor[i]; }, buffer.data());
     }
     store_block(buffer.data(), row, column, block.rows, block.columns,
                 static_cast<std::byte*>(out.data) + block.out_offset);
   }
 }
 
-template void apply_blocks<float>(const BlockPlan&, const TensorView&, const MutableTensorView&, const Scale<float>&,
-                                  Direction, std::int64_t, std::int64_t) noexcept;
+template void apply_blocks<float>(const BlockPlan&, const TensorView&, const MutableTensorView&,
+                                  const Scale<float>&, Direction, std::int64_t, std::int64_t) noexcept;
 template void apply_blocks<double>(const BlockPlan&, const TensorView&, const MutableTensorView&,
                                    const Scale<double>&, Direction, std::int64_t, std::int64_t) noexcept;
 

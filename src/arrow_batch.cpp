@@ -93,7 +93,7 @@ bool unpack_bits(const std::uint8_t* bits, std::int64_t position, std::int64_t c
       all &= ones - 1 + out[i];
     }
   };
-  one_by_one(std::min(count, (8 - position % 8) % 8));
+  one_by_one(std::min(count, 8 - position % 8));
   for (; count - i >= 8; i += 8) {
     // Byte k keeps bit k alone; adding 0x7f carries it to the top, and no further, as it is at most 0x80.
     const std::uint64_t spread = bits[(position + i) / 8] * ones & 0x8040201008040201;
@@ -134,7 +134,8 @@ struct Dictionary {
   std::int64_t length;
 };
 
-/// Looks up the elements that are valid (the index of a null may be anything); null in the dictionary is null.
+/// Looks up the elements that are valid (the index of a null may be anything); null in the dictionary is
+/// null.
 template <class Index, std::size_t element_size>
 void decode(const std::string& label, const Dictionary& dictionary, const std::uint8_t* indices,
             std::int64_t count, Validity& valid, std::uint8_t* out) {

@@ -10,7 +10,8 @@ std::int64_t divide_up(std::int64_t a, std::int64_t b) { return a / b + (a % b !
 
 // Outer's neighbours lie one whole inner axis apart, so that the two are one axis.
 bool continues(const BlockPlan::Axis& outer, const BlockPlan::Axis& inner) {
-  return outer.in_stride == inner.in_stride * inner.extent && outer.out_stride == inner.out_stride * inner.extent &&
+  return outer.in_stride == inner.in_stride * inner.extent &&
+         outer.out_stride == inner.out_stride * inner.extent &&
          outer.feature_stride == inner.feature_stride * inner.extent;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// How an elementwise pass walks over two strided arrays of one shape: in blocks that fit the first-level cache.
+/// How an elementwise pass walks over two strided arrays of one shape: in blocks that fit the first-level
+/// cache.
 
 #include <array>
 #include <cstddef>
@@ -20,8 +21,9 @@ struct Block {
   std::int64_t columns;
 };
 
-/// Axes in the order that suits memory (small strides innermost), those that continue one another merged. The two innermost, called row and
-/// column, are cut into blocks; the blocks have numbers, so that threads can share them.
+/// Axes in the order that suits memory (small strides innermost), those that continue one another merged. The
+/// two innermost, called row and column, are cut into blocks; the blocks have numbers, so that threads can
+/// share them.
 class BlockPlan {
  public:
   /// Elements of a block, at most: three buffers of doubles take 12 KiB.
@@ -35,7 +37,8 @@ class BlockPlan {
     std::int64_t feature_stride = 0;
   };
 
-  /// Preconditions: in and out have one shape, as many strides, and no more than 2^63-1 elements; kept is sorted.
+  /// Preconditions: in and out have one shape, as many strides, and no more than 2^63-1 elements; kept is
+  /// sorted.
   BlockPlan(const TensorView& in, const TensorView& out, const Axes& kept) noexcept;
 
   [[nodiscard]] std::int64_t blocks() const noexcept { return blocks_; }

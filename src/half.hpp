@@ -15,7 +15,8 @@ namespace exactnorm {
 inline float to_float(float16_bits value) noexcept {
   const auto bits = static_cast<std::uint32_t>(value);
   const std::uint32_t magnitude = bits & 0x7fff;
-  // A subnormal is its fraction times 2^-24: at most 10 bits times a power of two, so nothing rounds, and the product is normal.
+  // A subnormal is its fraction times 2^-24: at most 10 bits times a power of two, so nothing rounds, and the
+  // product is normal.
   const float subnormal = static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24F;
   const std::uint32_t normal = (magnitude << 13) + ((127U - 15U) << 23);
   const std::uint32_t special = (magnitude << 13) | 0x7f800000;
@@ -27,16 +28,18 @@ inline float to_float(bfloat16_bits value) noexcept {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
 }
 
-/// The nearest float16 or bfloat16, ties to even, straight from a float or double: one rounding. Too large becomes infinity, NaN the quiet NaN
-/// of its sign. Needs FpEnvironment.
+/// The nearest float16 or bfloat16, ties to even, straight from a float or double: one rounding. Too large
+/// becomes infinity, NaN the quiet NaN of its sign. Needs FpEnvironment.
 ///
-/// Let f be the number of fraction bits that To has fewer than From. (a) In To's normal range, adding 2^(f-1) - 1 + (lowest kept bit) to the bits of |x| and
-/// cutting off f bits rounds to nearest even: the sum carries into the kept bits exactly if the cut-off part is over half, or half with an odd kept
-/// bit. A carry out of the fraction raises the exponent by one, which is right, and gives infinity after the largest exponent. Changing the exponent's bias first moves
-/// only bits above the lowest kept one. (b) Below To's normal range, To's grid is the spacing u of its subnormals. M = u · 2^(From's fraction bits) has that
-/// spacing as its own last place, and |x| < M: so |x| + M lies in [M, 2M), where the one rounding of the addition is that to the multiples of u,
-/// and the even one of two is the one with the even integer, M/u being even. The integer is the difference of the bits; where it reaches To's
-/// smallest normal number, its bits are that number's.
+/// Let f be the number of fraction bits that To has fewer than From. (a) In To's normal range, adding 2^(f-1)
+/// - 1 + (lowest kept bit) to the bits of |x| and cutting off f bits rounds to nearest even: the sum carries
+/// into the kept bits exactly if the cut-off part is over half, or half with an odd kept bit. A carry out of
+/// the fraction raises the exponent by one, which is right, and gives infinity after the largest exponent.
+/// Changing the exponent's bias first moves only bits above the lowest kept one. (b) Below To's normal range,
+/// To's grid is the spacing u of its subnormals. M = u · 2^(From's fraction bits) has that spacing as its own
+/// last place, and |x| < M: so |x| + M lies in [M, 2M), where the one rounding of the addition is that to the
+/// multiples of u, and the even one of two is the one with the even integer, M/u being even. The integer is
+/// the difference of the bits; where it reaches To's smallest normal number, its bits are that number's.
 template <class To, class From>
 To to_half(From x) noexcept {
   constexpr bool is_float16 = std::is_same_v<To, float16_bits>;
@@ -46,7 +49,9 @@ To to_half(From x) noexcept {
   constexpr int fraction = is_float16 ? 10 : 7;
   constexpr int bias = is_float16 ? 15 : 127;
   constexpr int cut = from_fraction - fraction;
-  constexpr auto from_power = [](int exponent) { return static_cast<Bits>(exponent + from_bias) << from_fraction; };
+  constexpr auto from_power = [](int exponent) {
+    return static_cast<Bits>(exponent + from_bias) << from_fraction;
+  };
   constexpr Bits from_infinity = from_power(from_bias + 1);
   constexpr Bits rebias = static_cast<Bits>(from_bias - bias) << from_fraction;
   constexpr Bits infinity = static_cast<Bits>(2 * bias + 1) << fraction;

@@ -1,12 +1,12 @@
 #include <exactnorm/normalization.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
+#include "float_bits.hpp"
 #include "listed.hpp"
 #include "state_numbers.hpp"
 
@@ -44,11 +44,13 @@ void check_given(const GivenValues& given, const char* what) {
   }
 }
 
-// numpy's broadcasting to the shape, aligned at the last axis; extents of 1 in front may be too many. It is what Keras 2.7 does, and more than 3 takes.
+// numpy's broadcasting to the shape, aligned at the last axis; extents of 1 in front may be too many. It is
+// what Keras 2.7 does, and more than 3 takes.
 std::vector<double> broadcast(const GivenValues& given, const Shape& shape, const char* what) {
   const std::size_t surplus = given.shape.size() > shape.size() ? given.shape.size() - shape.size() : 0;
   const std::size_t missing = shape.size() + surplus - given.shape.size();
-  bool fits = std::all_of(given.shape.begin(), given.shape.begin() + surplus, [](std::int64_t n) { return n == 1; });
+  bool fits =
+      std::all_of(given.shape.begin(), given.shape.begin() + surplus, [](std::int64_t n) { return n == 1; });
   for (std::size_t i = missing; i < shape.size(); ++i) {
     const std::int64_t extent = given.shape[i - missing + surplus];
     fits = fits && (extent == shape[i] || extent == 1);
@@ -97,7 +99,9 @@ void append(std::vector<std::string>& texts, std::vector<std::string> more) {
 
 Normalization::Normalization(NormalizationOptions options) : options_(std::move(options)) {
   if (options_.mean.has_value() != options_.variance.has_value()) {
-    const auto text = [](const std::optional<GivenValues>& given) { return given ? given_text(*given) : "None"; };
+    const auto text = [](const std::optional<GivenValues>& given) {
+      return given ? given_text(*given) : "None";
+    };
     throw std::invalid_argument("when values are given, both `mean` and `variance` must be set; got mean " +
                                 text(options_.mean) + " and variance " + text(options_.variance));
   }
@@ -106,9 +110,9 @@ Normalization::Normalization(NormalizationOptions options) : options_(std::move(
     check_given(*options_.variance, "variance");
     const std::vector<double>& variance = options_.variance->values;
     for (std::size_t i = 0; i < variance.size(); ++i) {
-      if (std::isnan(variance[i]) || (std::signbit(variance[i]) && variance[i] != 0)) {
-        throw std::invalid_argument("variance must not be negative or NaN; value " + std::to_string(i) + " is " +
-                                    state::real_to_text(variance[i]));
+      if (is_nan(variance[i]) || is_negative(variance[i])) {
+        throw std::invalid_argument("variance must not be negative or NaN; value " + std::to_string(i) +
+                                    " is " + state::real_to_text(variance[i]));
       }
     }
   }
@@ -134,18 +138,21 @@ Normalization::State Normalization::built_for(const Shape& input_shape, Warnings
     if (input_shape[static_cast<std::size_t>(axis)] < 0) {
       throw std::invalid_argument(
           "all `axis` values to be kept must have known extents; got axis (" +
-          listed(given.size(), [&](std::size_t i) { return std::to_string(given[i]); }) + ") and input shape " +
-          shape_text(input_shape) + ", whose extent at index " + std::to_string(axis) + " is unknown");
+          listed(given.size(), [&](std::size_t i) { return std::to_string(given[i]); }) +
+          ") and input shape " + shape_text(input_shape) + ", whose extent at index " + std::to_string(axis) +
+          " is unknown");
     }
   }
   if (input_shape.size() == 1 && !kept.empty() && !options_.mean) {
-    warnings.push_back(with_name("axis " + std::to_string(given[0]) + " of 1-d data makes each of the " +
-                                 std::to_string(input_shape[0]) +
-                                 " indices a feature of its own; axis=None gives one mean and variance of all values"));
+    warnings.push_back(
+        with_name("axis " + std::to_string(given[0]) + " of 1-d data makes each of the " +
+                  std::to_string(input_shape[0]) +
+                  " indices a feature of its own; axis=None gives one mean and variance of all values"));
   }
   const Shape features = exactnorm::feature_shape(input_shape, kept);
   const auto size = static_cast<std::size_t>(element_count(features));
-  const std::vector<double> mean = options_.mean ? broadcast(*options_.mean, features, "mean") : std::vector(size, 0.0);
+  const std::vector<double> mean =
+      options_.mean ? broadcast(*options_.mean, features, "mean") : std::vector(size, 0.0);
   const std::vector<double> variance =
       options_.mean ? broadcast(*options_.variance, features, "variance") : std::vector(size, 1.0);
   Normalizer normalizer = Normalizer::from(features, mean, variance, normalizer_options(kept));
@@ -169,7 +176,8 @@ Shape Normalization::built_shape(const State& state) {
   auto kept = state.axes.begin();
   for (std::size_t i = 0; i < state.rank; ++i) {
     const bool is_kept = kept != state.axes.end() && static_cast<std::size_t>(*kept) == i;
-    shape.push_back(is_kept ? state.moments.shape()[static_cast<std::size_t>(kept++ - state.axes.begin())] : -1);
+    shape.push_back(is_kept ? state.moments.shape()[static_cast<std::size_t>(kept++ - state.axes.begin())]
+                            : -1);
   }
   return shape;
 }
@@ -181,8 +189,8 @@ void Normalization::check_fit(const State& state, const Shape& shape) const {
     fits = built[i] < 0 || shape[i] == built[i];
   }
   if (!fits) {
-    throw std::invalid_argument(with_name("the layer was built for inputs of shape " + shape_text(built) + ", got shape " +
-                                          shape_text(shape)));
+    throw std::invalid_argument(with_name("the layer was built for inputs of shape " + shape_text(built) +
+                                          ", got shape " + shape_text(shape)));
   }
 }
 
@@ -213,9 +221,10 @@ const Normalization::State& Normalization::state() const {
 
 void Normalization::require_learning(std::string_view what) const {
   if (options_.mean) {
-    throw std::invalid_argument("Cannot `" + std::string(what) +
-                                "` a Normalization layer that is initialized with static `mean` and `variance`, you passed mean " +
-                                given_text(*options_.mean) + " and variance " + given_text(*options_.variance));
+    throw std::invalid_argument(
+        "Cannot `" + std::string(what) +
+        "` a Normalization layer that is initialized with static `mean` and `variance`, you passed mean " +
+        given_text(*options_.mean) + " and variance " + given_text(*options_.variance));
   }
 }
 
@@ -226,7 +235,7 @@ void Normalization::adapt(const TensorView& x, const UpdateOptions& options) {
 }
 
 void Normalization::require_update_state() const {
-  require_learning("update_state");
+  require_learning("adapt");  // Keras 2.7's word here too
   if (!state_) {
     throw std::logic_error(with_name("`build` must be called before `update_state`"));
   }
@@ -252,11 +261,12 @@ void Normalization::finalize(State& state, Warnings& warnings) const {
     return;
   }
   Normalizer normalizer = Normalizer::from(moments, normalizer_options(state.axes));
-  const std::vector<std::size_t> empty = moments.empty_features({options_.nan_policy, options_.inf_policy, 0});
+  const std::vector<std::size_t> empty =
+      moments.empty_features({options_.nan_policy, options_.inf_policy, 0});
   if (!empty.empty()) {
-    throw std::invalid_argument(with_name("there is no value to learn from for " + listed(empty.size(), [&](std::size_t i) {
-                                            return moments.describe(empty[i]);
-                                          })));
+    throw std::invalid_argument(
+        with_name("there is no value to learn from for " +
+                  listed(empty.size(), [&](std::size_t i) { return moments.describe(empty[i]); })));
   }
   state.normalizer = std::move(normalizer);
   warn_of_propagation(state, warnings);
@@ -290,8 +300,9 @@ void Normalization::warn_of_propagation(const State& state, Warnings& warnings) 
     add(inf, counts.neginf, " -inf");
     return state.moments.describe(affected[i]) + ": " + kinds;
   };
-  warnings.push_back(with_name("mean and variance are not finite where data are not; see nan_policy and inf_policy. " +
-                               listed(affected.size(), item)));
+  warnings.push_back(
+      with_name("mean and variance are not finite where data are not; see nan_policy and inf_policy. " +
+                listed(affected.size(), item)));
 }
 
 void Normalization::warn_of_overflow(const State& state, Warnings& warnings) const {
@@ -300,7 +311,8 @@ void Normalization::warn_of_overflow(const State& state, Warnings& warnings) con
       wide ? state.normalizer.overflowing_features<double>() : state.normalizer.overflowing_features<float>();
   if (!features.empty()) {
     const std::string type = wide ? "float64" : "float32";
-    warnings.push_back(with_name("the variance is too large for " + type + ", so that inputs which are computed in " + type +
+    warnings.push_back(with_name("the variance is too large for " + type +
+                                 ", so that inputs which are computed in " + type +
                                  " become 0: " + listed(features.size(), [&](std::size_t i) {
                                    return state.moments.describe(features[i]);
                                  })));
@@ -343,9 +355,9 @@ void Normalization::merge_state(std::span<const Normalization* const> others) {
   for (std::size_t i = 0; i < others.size(); ++i) {
     const State& other = *others[i]->state_;
     if (built_shape(other) != built_shape(next) || other.axes != next.axes) {
-      throw std::invalid_argument(with_name("layer " + std::to_string(i) + " to merge keeps other axes: it was built for shape " +
-                                            shape_text(built_shape(other)) + ", this layer for " +
-                                            shape_text(built_shape(next))));
+      throw std::invalid_argument(
+          with_name("layer " + std::to_string(i) + " to merge keeps other axes: it was built for shape " +
+                    shape_text(built_shape(other)) + ", this layer for " + shape_text(built_shape(next))));
     }
     next.moments.merge(other.moments);
   }
@@ -391,10 +403,10 @@ Shape Normalization::prepare_call(const Shape& input_shape) {
 
 bool Normalization::is_identity(const State& state) const {
   const Scale<double>& scale = state.normalizer.scale<double>();
-  const auto all = [](const std::vector<double>& numbers, double value) {
-    return std::all_of(numbers.begin(), numbers.end(), [=](double number) { return number == value; });
-  };
-  return !options_.mean && !state.adapted && all(scale.mean, 0) && all(scale.variance, 1);
+  return !options_.mean && !state.adapted &&
+         std::all_of(scale.mean.begin(), scale.mean.end(), is_zero<double>) &&
+         std::all_of(scale.variance.begin(), scale.variance.end(),
+                     [](double v) { return magnitude_bits(v) == magnitude_bits(1.0); });
 }
 
 void Normalization::call(const TensorView& in, const MutableTensorView& out, bool invert, int threads) {
@@ -411,7 +423,8 @@ void Normalization::call(const TensorView& in, const MutableTensorView& out, boo
   }
   const bool identity = !warned_identity_ && is_identity(state);
   if (identity) {
-    warnings.push_back(with_name("the layer is not adapted and was given no mean and variance: the call returns its input"));
+    warnings.push_back(
+        with_name("the layer is not adapted and was given no mean and variance: the call returns its input"));
   }
   if (invert) {
     state.normalizer.inverse(x, out, threads);
@@ -474,13 +487,14 @@ std::string Normalization::with_name(const std::string& message) const {
   return options_.name.empty() ? message : "Normalization layer '" + options_.name + "': " + message;
 }
 
-Normalization Normalization::from_parts(NormalizationOptions options, std::size_t rank, Axes axes, Normalizer normalizer,
-                                        std::optional<Moments> moments, bool adapted) {
+Normalization Normalization::from_parts(NormalizationOptions options, std::size_t rank, Axes axes,
+                                        Normalizer normalizer, std::optional<Moments> moments, bool adapted) {
   Normalization layer(std::move(options));
   const Shape& features = normalizer.shape();
-  if (rank > max_rank || axes != kept_axes(layer.options_.axis.value_or(Axes{}), rank) || axes.size() != features.size()) {
-    throw std::invalid_argument("rank and axes do not agree with the layer's axis and its features of shape " +
-                                to_string(features));
+  if (rank > max_rank || axes != kept_axes(layer.options_.axis.value_or(Axes{}), rank) ||
+      axes.size() != features.size()) {
+    throw std::invalid_argument(
+        "rank and axes do not agree with the layer's axis and its features of shape " + to_string(features));
   }
   if (moments.has_value() == layer.options_.mean.has_value() || (adapted && !moments)) {
     throw std::invalid_argument("a layer has either learned Moments or a given mean and variance");
@@ -490,7 +504,8 @@ Normalization Normalization::from_parts(NormalizationOptions options, std::size_
                                 to_string(features));
   }
   Moments learned = moments ? std::move(*moments) : Moments(features);
-  Normalizer placed = Normalizer::from_parts(features, normalizer.scale<float>(), normalizer.scale<double>(), axes);
+  Normalizer placed =
+      Normalizer::from_parts(features, normalizer.scale<float>(), normalizer.scale<double>(), axes);
   layer.state_ = State{rank, std::move(axes), std::move(learned), std::move(placed), adapted};
   return layer;
 }

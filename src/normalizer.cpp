@@ -1,9 +1,8 @@
 #include <exactnorm/normalizer.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <bit>
-#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "apply.hpp"
 #include "block_plan.hpp"
+#include "float_bits.hpp"
 #include "fp_environment.hpp"
 #include "listed.hpp"
 #include "overlap.hpp"
@@ -23,20 +23,18 @@ namespace {
 
 constexpr std::array<std::string_view, 3> constant_policy_names{"epsilon", "unit", "raise"};
 
-// By bits: under DAZ a comparison takes subnormals for zero.
-bool below_zero(double x) { return std::bit_cast<std::uint64_t>(x) > std::bit_cast<std::uint64_t>(-0.0); }
-bool is_zero(double x) { return (std::bit_cast<std::uint64_t>(x) << 1) == 0; }
-
 void check_size(std::size_t size, const Shape& feature_shape, const char* what) {
   if (static_cast<std::int64_t>(size) != element_count(feature_shape)) {
     throw std::invalid_argument(std::string(what) + " needs " + std::to_string(element_count(feature_shape)) +
-                                " values, one for each feature of shape " + to_string(feature_shape) + ", got " +
-                                std::to_string(size));
+                                " values, one for each feature of shape " + to_string(feature_shape) +
+                                ", got " + std::to_string(size));
   }
 }
 
 // Features of given numbers have no names.
-std::string describe(const Shape& feature_shape, std::size_t feature) { return Moments(feature_shape).describe(feature); }
+std::string describe(const Shape& feature_shape, std::size_t feature) {
+  return Moments(feature_shape).describe(feature);
+}
 
 template <class Describe>
 void refuse_constant(const std::vector<bool>& constant, Describe&& describe) {
@@ -47,8 +45,9 @@ void refuse_constant(const std::vector<bool>& constant, Describe&& describe) {
     }
   }
   if (!features.empty()) {
-    throw std::invalid_argument("constant_policy is 'raise', and the variance is exactly 0 for " +
-                                listed(features.size(), [&](std::size_t i) { return describe(features[i]); }));
+    throw std::invalid_argument(
+        "constant_policy is 'raise', and the variance is exactly 0 for " +
+        listed(features.size(), [&](std::size_t i) { return describe(features[i]); }));
   }
 }
 
@@ -76,9 +75,10 @@ std::vector<T> unit_divisors(std::span<const double> variance) {
   std::vector<T> divisors;
   divisors.reserve(variance.size());
   for (const double v : variance) {
-    divisors.push_back(is_zero(v)       ? T{1}
-                       : std::isinf(v) ? std::numeric_limits<T>::infinity()
-                                       : rounded_sqrt_quotient<T>(ExactSum::from_double(v), ExactSum::from_integer(1)));
+    divisors.push_back(is_zero(v) ? T{1}
+                       : is_infinite(v)
+                           ? std::numeric_limits<T>::infinity()
+                           : rounded_sqrt_quotient<T>(ExactSum::from_double(v), ExactSum::from_integer(1)));
   }
   return divisors;
 }
@@ -89,10 +89,11 @@ void check_scale(const Scale<T>& scale, const Shape& feature_shape) {
   check_size(scale.variance.size(), feature_shape, "variance");
   check_size(scale.divisor.size(), feature_shape, "divisor");
   for (std::size_t i = 0; i < scale.mean.size(); ++i) {
-    for (const auto& [number, what] : {std::pair{scale.variance[i], "variance"}, std::pair{scale.divisor[i], "divisor"}}) {
-      if (std::signbit(number) && !std::isnan(number)) {
-        throw std::invalid_argument(std::string(what) + " of " + describe(feature_shape, i) + " must not be negative, got " +
-                                    state::real_to_text(number));
+    for (const auto& [number, what] :
+         {std::pair{scale.variance[i], "variance"}, std::pair{scale.divisor[i], "divisor"}}) {
+      if (is_negative(number)) {
+        throw std::invalid_argument(std::string(what) + " of " + describe(feature_shape, i) +
+                                    " must not be negative, got " + state::real_to_text(number));
       }
     }
   }
@@ -123,35 +124,41 @@ Axes check_views(const TensorView& in, const MutableTensorView& out, const Shape
     }
   }
   if (kept.size() != feature_shape.size() || exactnorm::feature_shape(in.shape, kept) != feature_shape) {
-    throw std::invalid_argument("the input has shape " + to_string(in.shape) + ", whose kept axes do not have the feature shape " +
+    throw std::invalid_argument("the input has shape " + to_string(in.shape) +
+                                ", whose kept axes do not have the feature shape " +
                                 to_string(feature_shape));
   }
   if (element_count(in.shape) > 0) {
     if (in.data == nullptr || out.data == nullptr) {
-      throw std::invalid_argument("a view of shape " + to_string(in.shape) + " needs data, got a null pointer");
+      throw std::invalid_argument("a view of shape " + to_string(in.shape) +
+                                  " needs data, got a null pointer");
     }
     for (std::size_t i = 0; i < rank; ++i) {
       if (out.shape[i] > 1 && out.strides[i] == 0) {
-        throw std::invalid_argument("out must not repeat elements: its stride on axis " + std::to_string(i) + " is 0");
+        throw std::invalid_argument("out must not repeat elements: its stride on axis " + std::to_string(i) +
+                                    " is 0");
       }
     }
     if (!same_elements(in, out) && may_overlap(in, out)) {
       throw std::invalid_argument(
-          "out overlaps the input: it may only be the same elements, in the same places and of the same size");
+          "out overlaps the input: it may only be the same elements, in the same places and of the same "
+          "size");
     }
   }
   return kept;
 }
 
 template <class T>
-void run(const Scale<T>& scale, const TensorView& in, const MutableTensorView& out, const Axes& kept, Direction direction,
-         int threads) {
+void run(const Scale<T>& scale, const TensorView& in, const MutableTensorView& out, const Axes& kept,
+         Direction direction, int threads) {
   constexpr std::int64_t share = 64;  // blocks: large against taking a share, small against the whole
   const BlockPlan plan(in, out, kept);
   const std::int64_t blocks = plan.blocks();
-  const std::int64_t bytes = element_count(in.shape) * static_cast<std::int64_t>(size_of(in.dtype) + size_of(out.dtype));
-  const int workers =
-      bytes < (256 << 10) ? 1 : static_cast<int>(std::min<std::int64_t>(threads, (blocks + share - 1) / share));
+  const std::int64_t bytes =
+      element_count(in.shape) * static_cast<std::int64_t>(size_of(in.dtype) + size_of(out.dtype));
+  const int workers = bytes < (256 << 10)
+                          ? 1
+                          : static_cast<int>(std::min<std::int64_t>(threads, (blocks + share - 1) / share));
   std::atomic<std::int64_t> next = 0;
   run_workers(workers, [&](int) {
     const FpEnvironment guard;
@@ -161,7 +168,8 @@ void run(const Scale<T>& scale, const TensorView& in, const MutableTensorView& o
   });
 }
 
-void run(const Normalizer& normalizer, const TensorView& in, const MutableTensorView& out, Direction direction, int threads) {
+void run(const Normalizer& normalizer, const TensorView& in, const MutableTensorView& out,
+         Direction direction, int threads) {
   const Axes kept = check_views(in, out, normalizer.shape(), normalizer.axis());
   threads = resolve_threads(threads);
   if (compute_type(in.dtype, out.dtype) == DType::float32) {
@@ -180,14 +188,16 @@ std::string_view name_of(ConstantPolicy policy) noexcept {
 ConstantPolicy constant_policy_named(std::string_view name) {
   const auto* const found = std::find(constant_policy_names.begin(), constant_policy_names.end(), name);
   if (found == constant_policy_names.end()) {
-    throw std::invalid_argument("constant_policy must be 'epsilon', 'unit' or 'raise', got '" + std::string(name) + "'");
+    throw std::invalid_argument("constant_policy must be 'epsilon', 'unit' or 'raise', got '" +
+                                std::string(name) + "'");
   }
   return static_cast<ConstantPolicy>(found - constant_policy_names.begin());
 }
 
 void check_epsilon(double epsilon) {
-  if (below_zero(epsilon) || !std::isfinite(epsilon)) {
-    throw std::invalid_argument("epsilon must be finite and not negative, got " + state::real_to_text(epsilon));
+  if (is_negative(epsilon) || is_infinite(epsilon) || is_nan(epsilon)) {
+    throw std::invalid_argument("epsilon must be finite and not negative, got " +
+                                state::real_to_text(epsilon));
   }
 }
 
@@ -213,7 +223,7 @@ Normalizer Normalizer::from(const Moments& moments, const NormalizerOptions& opt
     constant = moments.constant_features();
     const std::vector<double> variance = moments.variance<double>(how);
     for (std::size_t i = 0; i < constant.size(); ++i) {
-      constant[i] = constant[i] && !std::isnan(variance[i]);
+      constant[i] = constant[i] && !is_nan(variance[i]);
     }
     if (options.constant_policy == ConstantPolicy::raise) {
       refuse_constant(constant, [&](std::size_t i) { return moments.describe(i); });
@@ -227,16 +237,16 @@ Normalizer Normalizer::from(const Moments& moments, const NormalizerOptions& opt
   return result;
 }
 
-Normalizer Normalizer::from(const Shape& feature_shape, std::span<const double> mean, std::span<const double> variance,
-                            const NormalizerOptions& options) {
+Normalizer Normalizer::from(const Shape& feature_shape, std::span<const double> mean,
+                            std::span<const double> variance, const NormalizerOptions& options) {
   check_epsilon(options.epsilon);
   check_size(mean.size(), feature_shape, "mean");
   check_size(variance.size(), feature_shape, "variance");
   std::vector<bool> constant(variance.size());
   for (std::size_t i = 0; i < variance.size(); ++i) {
-    if (below_zero(variance[i]) || std::isnan(variance[i])) {
-      throw std::invalid_argument("variance of " + describe(feature_shape, i) + " must not be negative or NaN, got " +
-                                  state::real_to_text(variance[i]));
+    if (is_negative(variance[i]) || is_nan(variance[i])) {
+      throw std::invalid_argument("variance of " + describe(feature_shape, i) +
+                                  " must not be negative or NaN, got " + state::real_to_text(variance[i]));
     }
     constant[i] = is_zero(variance[i]);
   }
@@ -287,7 +297,7 @@ std::vector<std::size_t> Normalizer::overflowing_features() const {
   std::vector<std::size_t> features;
   const std::vector<T>& variance = scale<T>().variance;  // of learned ones infinite is too large
   for (std::size_t i = 0; i < variance.size(); ++i) {
-    if (std::isinf(variance[i]) && !(given_ && std::isinf(wide_.variance[i]))) {
+    if (is_infinite(variance[i]) && !(given_ && is_infinite(wide_.variance[i]))) {
       features.push_back(i);
     }
   }

@@ -9,7 +9,8 @@
 namespace exactnorm {
 namespace {
 
-// The search for steps x[k] in [0, most[k]] whose distance Σ x[k]·stride[k] lies in a given range; strides positive and falling.
+// The search for steps x[k] in [0, most[k]] whose distance Σ x[k]·stride[k] lies in a given range; strides
+// positive and falling.
 class Search {
  public:
   void add(std::int64_t stride, std::int64_t most) {
@@ -23,7 +24,8 @@ class Search {
   }
 
   void prepare() {
-    std::sort(terms_.begin(), terms_.begin() + size_, [](const Term& a, const Term& b) { return a.stride > b.stride; });
+    std::sort(terms_.begin(), terms_.begin() + size_,
+              [](const Term& a, const Term& b) { return a.stride > b.stride; });
     for (std::size_t i = size_; i-- > 0;) {
       terms_[i].reach = terms_[i].stride * terms_[i].most + (i + 1 < size_ ? terms_[i + 1].reach : 0);
     }
@@ -93,8 +95,9 @@ bool may_overlap(const TensorView& a, const TensorView& b) noexcept {
   if (element_count(a.shape) == 0 || element_count(b.shape) == 0) {
     return false;
   }
-  // With a counted upwards from its lowest element and b downwards from its highest, all steps add up: an element of a lies
-  // (steps) - (b.highest - a.lowest) above one of b, and they share a byte if that is above -size_of(a) and below size_of(b).
+  // With a counted upwards from its lowest element and b downwards from its highest, all steps add up: an
+  // element of a lies (steps) - (b.highest - a.lowest) above one of b, and they share a byte if that is above
+  // -size_of(a) and below size_of(b).
   Search search;
   for (const TensorView* view : {&a, &b}) {
     for (std::size_t i = 0; i < view->shape.size(); ++i) {

@@ -40,7 +40,9 @@ void check(const Moments& moments, const Reading& how) {
     refuse(moments, "nan_policy", "NaN", [](const Counts& c) { return c.nan; });
   }
   if (how.inf_policy == Policy::raise) {
-    refuse(moments, "inf_policy", "infinite values", [](const Counts& c) { return c.posinf + c.neginf; });
+    refuse(moments, "inf_policy", "infinite values", [](const Counts& c) {
+      return static_cast<std::uint64_t>(c.posinf) + static_cast<std::uint64_t>(c.neginf);
+    });
   }
 }
 

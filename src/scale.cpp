@@ -20,7 +20,7 @@ EXACTNORM_NOINLINE std::vector<T> epsilon_divisors(std::span<const T> variance, 
   const T least = static_cast<T>(epsilon);
   std::vector<T> result(variance.size());
   for (std::size_t i = 0; i < variance.size(); ++i) {
-    const T root = std::sqrt(variance[i]);  // correctly rounded, as IEEE 754 asks
+    const T root = std::sqrt(variance[i]);    // correctly rounded, as IEEE 754 asks
     result[i] = root < least ? least : root;  // false for NaN
   }
   return result;

@@ -11,7 +11,8 @@
 namespace exactnorm::state {
 namespace {
 
-// Written out because nlohmann's parser recurses without a bound on strings of indefinite length, and takes encodings that are not canonical.
+// Written out because nlohmann's parser recurses without a bound on strings of indefinite length, and takes
+// encodings that are not canonical.
 class CborParser {
  public:
   CborParser(ByteSource& source, RuleReader& reader) : source_(source), reader_(reader) {}

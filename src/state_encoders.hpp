@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// Two writers with one interface, canonical CBOR and the JSON text of a document: what is written once as a template comes out in both.
+/// Two writers with one interface, canonical CBOR and the JSON text of a document: what is written once as a
+/// template comes out in both.
 
 #include <charconv>
 #include <concepts>
@@ -82,7 +83,8 @@ class CborEncoder {
   Output out_;
 };
 
-/// One space after ':' and ','; line breaks where line() is called, before a key, an item or a closing bracket.
+/// One space after ':' and ','; line breaks where line() is called, before a key, an item or a closing
+/// bracket.
 class JsonEncoder {
  public:
   explicit JsonEncoder(const Sink& sink) : out_(sink) {}
@@ -147,7 +149,9 @@ class JsonEncoder {
   void quoted(std::string_view text) {
     out_.put('"');
     for (std::size_t start = 0; start < text.size();) {
-      const auto special = [](char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20; };
+      const auto special = [](char c) {
+        return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
+      };
       std::size_t end = start;
       while (end < text.size() && !special(text[end])) {
         ++end;

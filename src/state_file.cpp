@@ -92,8 +92,10 @@ class Temporary {
 
 void write_file(const fs::path& path, const Document& document) {
   // What a symbolic link points to is replaced, not the link.
-  const fs::path target = fs::is_symlink(fs::symlink_status(path)) && fs::exists(path) ? fs::canonical(path) : path;
-  const Descriptor folder(::open(target.has_parent_path() ? target.parent_path().c_str() : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const fs::path target =
+      fs::is_symlink(fs::symlink_status(path)) && fs::exists(path) ? fs::canonical(path) : path;
+  const Descriptor folder(::open(target.has_parent_path() ? target.parent_path().c_str() : ".",
+                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() < 0) {
     fail(path, "cannot open the folder of");
   }
@@ -182,8 +184,12 @@ auto naming(const fs::path& path, Load load) {
 
 namespace exactnorm {
 
-void save(const std::filesystem::path& path, const Moments& moments) { state::write_file(path, state::Document(moments)); }
-void save(const std::filesystem::path& path, const Normalization& layer) { state::write_file(path, state::Document(layer)); }
+void save(const std::filesystem::path& path, const Moments& moments) {
+  state::write_file(path, state::Document(moments));
+}
+void save(const std::filesystem::path& path, const Normalization& layer) {
+  state::write_file(path, state::Document(layer));
+}
 
 std::variant<Moments, Normalization> load(const std::filesystem::path& path) {
   return state::naming(path, [&] { return state::read_file(path); });

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// What a state document holds, for those who write and those who read it. docs/contract.md, "The state document", has the format.
+/// What a state document holds, for those who write and those who read it. docs/contract.md, "The state
+/// document", has the format.
 
 #include <array>
 #include <cstddef>
@@ -26,8 +27,9 @@ inline constexpr std::string_view layer_kind = "normalization";
 /// The keys of a document, in byte order.
 enum class Key { build, checksum, config, digest, features, format, kind, names, readings, shape, version };
 constexpr std::string_view name_of(Key key) {
-  constexpr std::array<std::string_view, 11> names = {"build", "checksum", "config",   "digest", "features", "format",
-                                                      "kind",  "names",    "readings", "shape",  "version"};
+  constexpr std::array<std::string_view, 11> names = {"build",    "checksum", "config", "digest",
+                                                      "features", "format",   "kind",   "names",
+                                                      "readings", "shape",    "version"};
   return names[static_cast<std::size_t>(key)];
 }
 
@@ -56,7 +58,8 @@ void write_json(const Document& document, const Sink& sink);
 void write_cbor(const Document& document, const Sink& sink);
 
 class ByteSource;
-/// Either encoding, told apart by the first byte; everything checked. Throws StateError, and what the source throws.
+/// Either encoding, told apart by the first byte; everything checked. Throws StateError, and what the source
+/// throws.
 std::variant<Moments, Normalization> read(ByteSource& source);
 
 /// Throws StateError if it is the other kind.
@@ -66,7 +69,8 @@ T only(std::variant<Moments, Normalization> loaded) {
     return std::move(*wanted);
   }
   constexpr bool moments = std::is_same_v<T, Moments>;
-  throw StateError(moments ? "expected Moments, got the document of a Normalization" : "expected a Normalization, got the document of Moments");
+  throw StateError(moments ? "expected Moments, got the document of a Normalization"
+                           : "expected a Normalization, got the document of Moments");
 }
 
 }  // namespace exactnorm::state

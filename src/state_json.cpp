@@ -48,20 +48,24 @@ struct Handler {
   // The parser calls this for what begins with '-', so for "-0" too.
   bool number_integer(std::int64_t value) { return reader.negative(value), true; }
   bool number_unsigned(std::uint64_t value) { return reader.number(value), true; }
-  bool number_float(double /*value*/, const std::string& text) { return reader.refuse("the number " + excerpt(text)), true; }
+  bool number_float(double /*value*/, const std::string& text) {
+    return reader.refuse("the number " + excerpt(text)), true;
+  }
   bool string(std::string& value) { return reader.string(value), true; }
-  bool binary(json::binary_t& /*value*/) { return false; }  // not in JSON
+  static bool binary(json::binary_t& /*value*/) { return false; }  // not in JSON
   bool start_object(std::size_t /*size*/) { return reader.open_object(), true; }
   bool key(std::string& name) { return reader.key(name), true; }
   bool end_object() { return reader.close_object(), true; }
   bool start_array(std::size_t /*size*/) { return reader.open_array(Rule::unannounced), true; }
   bool end_array() { return reader.close_array(), true; }
-  bool parse_error(std::size_t /*position*/, const std::string& /*token*/, const json::exception& error) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while parsing …; last read: '…'": the last part may be
-    // long and no UTF-8.
+  bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
+                   const json::exception& error) const {
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while parsing …; last
+    // read: '…'": the last part may be long and no UTF-8.
     const std::string why = error.what();
     const std::size_t start = why.find("syntax error");
-    reader.malformed(source.offset(), why.substr(start == std::string::npos ? 0 : start, why.find("; last read") - start));
+    reader.malformed(source.offset(),
+                     why.substr(start == std::string::npos ? 0 : start, why.find("; last read") - start));
     return false;
   }
 

@@ -11,7 +11,8 @@
 
 namespace exactnorm::state {
 
-/// As std::to_chars writes: the fewest digits, in fixed notation or, where that is shorter, in scientific; "inf", "-inf"; "nan" for every NaN.
+/// As std::to_chars writes: the fewest digits, in fixed notation or, where that is shorter, in scientific;
+/// "inf", "-inf"; "nan" for every NaN.
 template <class T>
 std::string real_to_text(T value) {
   if (std::isnan(value)) {
@@ -27,7 +28,8 @@ T real_from_text(std::string_view text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || real_to_text(value) != text) {
-    throw std::invalid_argument("expected the shortest decimal of a " + std::string(sizeof(T) == 4 ? "float32" : "float64"));
+    throw std::invalid_argument("expected the shortest decimal of a " +
+                                std::string(sizeof(T) == 4 ? "float32" : "float64"));
   }
   return value;
 }

@@ -13,7 +13,8 @@ namespace {
 
 Moments moments_from(Contents& c) {
   const bool weighted = !c.weights.empty();
-  Moments moments = Moments::from_parts(c.shape, std::move(c.names), std::move(c.features), std::move(c.weights));
+  Moments moments =
+      Moments::from_parts(c.shape, std::move(c.names), std::move(c.features), std::move(c.weights));
   if (weighted && !moments.weighted()) {
     throw StateError("features: weights where nothing was counted");
   }
@@ -24,20 +25,23 @@ Normalization layer_from(Contents& c) {
   if (!c.has(Key::build)) {
     return Normalization(std::move(c.config));
   }
-  Normalizer normalizer = Normalizer::from_parts(c.build.shape, std::move(c.narrow), std::move(c.wide), c.build.axes);
+  Normalizer normalizer =
+      Normalizer::from_parts(c.build.shape, std::move(c.narrow), std::move(c.wide), c.build.axes);
   std::optional<Moments> moments;
   if (c.has(Key::features)) {
     moments = moments_from(c);
   }
-  return Normalization::from_parts(std::move(c.config), static_cast<std::size_t>(c.build.rank), std::move(c.build.axes), std::move(normalizer),
-                                   std::move(moments), c.build.adapted);
+  return Normalization::from_parts(std::move(c.config), static_cast<std::size_t>(c.build.rank),
+                                   std::move(c.build.axes), std::move(normalizer), std::move(moments),
+                                   c.build.adapted);
 }
 
 void verify(const Contents& c, const Document& document) {
   const auto compare = [](Key key, const std::string& expected, const std::string& got) {
     if (expected != got) {
-      throw StateError(std::string(name_of(key)) + ": the document was changed or damaged: its content gives " + excerpt(expected) + ", it says " +
-                       excerpt(got));
+      throw StateError(std::string(name_of(key)) +
+                       ": the document was changed or damaged: its content gives " + excerpt(expected) +
+                       ", it says " + excerpt(got));
     }
   };
   if (document.moments() != nullptr) {
@@ -58,9 +62,11 @@ void parse(ByteSource& source, Contents& contents) {
   const bool json = source.peek() == '{';
   const unsigned major = static_cast<unsigned char>(source.peek()) >> 5;
   if (!json && (major != 5 || source.offset() > 0)) {
-    throw StateError("byte " + std::to_string(source.offset()) + ": expected '{' (JSON) or a map (CBOR), got " + excerpt(std::string(1, source.peek())));
+    throw StateError("byte " + std::to_string(source.offset()) +
+                     ": expected '{' (JSON) or a map (CBOR), got " + excerpt(std::string(1, source.peek())));
   }
-  RuleReader reader(root, name_of(Key::version), json ? RuleReader::KeyOrder::free : RuleReader::KeyOrder::sorted);
+  RuleReader reader(root, name_of(Key::version),
+                    json ? RuleReader::KeyOrder::free : RuleReader::KeyOrder::sorted);
   json ? parse_json(source, reader) : parse_cbor(source, reader);
 }
 
@@ -94,6 +100,8 @@ std::variant<Moments, Normalization> from_bytes(std::string_view document) {
   return state::read(source);
 }
 Moments moments_from_bytes(std::string_view document) { return state::only<Moments>(from_bytes(document)); }
-Normalization normalization_from_bytes(std::string_view document) { return state::only<Normalization>(from_bytes(document)); }
+Normalization normalization_from_bytes(std::string_view document) {
+  return state::only<Normalization>(from_bytes(document));
+}
 
 }  // namespace exactnorm

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <exactnorm/state.hpp>
 #include <utility>
 
 namespace exactnorm::state {
@@ -27,6 +26,8 @@ template <class Act>
 void RuleReader::guarded(Act&& act) {
   try {
     act();
+  } catch (const DecisiveError& error) {
+    throw StateError(place() + ": " + error.what());
   } catch (const std::invalid_argument& error) {
     std::string message = place() + ": " + error.what();
     if (decided_) {
@@ -77,7 +78,8 @@ void RuleReader::take(const Function Rule::*function, const char* kind, Argument
 
 void RuleReader::number(std::uint64_t value) {
   if (failure_ && depth_ == 1 && std::exchange(at_decisive_, false)) {
-    const auto field = std::find_if(root_.fields.begin(), root_.fields.end(), [&](const Field& f) { return f.key == decisive_; });
+    const auto field = std::find_if(root_.fields.begin(), root_.fields.end(),
+                                    [&](const Field& f) { return f.key == decisive_; });
     try {
       field->rule.number(value);
     } catch (const std::invalid_argument& error) {
@@ -128,7 +130,8 @@ void RuleReader::key(std::string_view name) {
 void RuleReader::read_key(std::string_view name) {
   Frame& top = frames_.back();
   const auto& fields = top.rule->fields;
-  const auto field = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key == name; });
+  const auto field =
+      std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key == name; });
   if (field == fields.end()) {
     throw StateError("unknown key " + excerpt(name));
   }

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include <exactnorm/state.hpp>
+
 namespace exactnorm::state {
 
 // A template so that Rule, which is not complete before its members are, can have fields with rules.
@@ -20,8 +22,13 @@ struct FieldOf {
   bool required = true;
 };
 
-/// What may stand in one place of a document, and what to do with it. A value of a kind without function is refused. Functions may throw
-/// std::invalid_argument; the reader says where.
+/// Thrown by a rule's function for what explains all other failures: it is not kept back (see RuleReader).
+struct DecisiveError : StateError {
+  using StateError::StateError;
+};
+
+/// What may stand in one place of a document, and what to do with it. A value of a kind without function is
+/// refused. Functions may throw std::invalid_argument; the reader says where.
 struct Rule {
   std::string_view expected;  ///< for messages: "an integer from 0 to …"
   std::function<void(std::uint64_t)> number = {};
@@ -31,7 +38,8 @@ struct Rule {
   std::function<void()> null = {};
   std::vector<FieldOf<Rule>> fields = {};  ///< of an object, in the byte order of their keys; at most 32
   std::vector<Rule> item = {};             ///< of an array: one, for all of its items
-  /// At the start of an array or object; an encoding that announces the number of items passes it, others pass unannounced.
+  /// At the start of an array or object; an encoding that announces the number of items passes it, others
+  /// pass unannounced.
   std::function<void(std::uint64_t announced)> open = {};
   /// At the end; bit i of seen: field i of an object came.
   std::function<void(std::uint32_t seen)> close = {};
@@ -44,15 +52,17 @@ using Field = FieldOf<Rule>;
 /// Text from a document for a message: quoted, printable ASCII, not long.
 std::string excerpt(std::string_view text);
 
-/// Takes the events of one document and holds them to the rules: types, unknown, missing and duplicate keys. Whatever is off is a StateError with the place.
-/// Nothing recurses, and nothing is allocated that an event did not bring.
+/// Takes the events of one document and holds them to the rules: types, unknown, missing and duplicate keys.
+/// Whatever is off is a StateError with the place. Nothing recurses, and nothing is allocated that an event
+/// did not bring.
 class RuleReader {
  public:
   enum class KeyOrder { free, sorted };
 
-  /// As long as the root's field `decisive` has not been read, a failure is kept back until it has, for that field may explain the
-  /// failure: a document of a later version.
-  RuleReader(const Rule& root, std::string_view decisive, KeyOrder order) : root_(root), decisive_(decisive), order_(order) {}
+  /// As long as the root's field `decisive` has not been read, a failure is kept back until it has, for that
+  /// field may explain the failure: a document of a later version.
+  RuleReader(const Rule& root, std::string_view decisive, KeyOrder order)
+      : root_(root), decisive_(decisive), order_(order) {}
 
   void number(std::uint64_t value);
   void negative(std::int64_t value);

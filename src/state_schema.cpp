@@ -23,15 +23,19 @@ std::int64_t non_negative(std::uint64_t value) {
 }
 
 Rule count(std::int64_t& target) {
-  return {.expected = integer_from_0, .number = [&target](std::uint64_t value) { target = non_negative(value); }};
+  return {.expected = integer_from_0,
+          .number = [&target](std::uint64_t value) { target = non_negative(value); }};
 }
 
-Rule text(std::string_view expected, std::function<void(std::string&)> take) { return {.expected = expected, .string = std::move(take)}; }
+Rule text(std::string_view expected, std::function<void(std::string&)> take) {
+  return {.expected = expected, .string = std::move(take)};
+}
 
+template <class Error = StateError>
 Rule exactly(std::string_view expected) {
   return text("a string", [expected](const std::string& value) {
     if (value != expected) {
-      throw StateError("expected " + excerpt(expected) + ", got " + excerpt(value));
+      throw Error("expected " + excerpt(expected) + ", got " + excerpt(value));
     }
   });
 }
@@ -41,12 +45,14 @@ Rule copied(std::string& target) {
 }
 
 Rule exact_number(ExactSum& target) {
-  return text("an exact number, as a string", [&target](const std::string& value) { target = ExactSum::from_string(value); });
+  return text("an exact number, as a string",
+              [&target](const std::string& value) { target = ExactSum::from_string(value); });
 }
 
 template <class T>
 Rule real(T& target) {
-  return text("a number, as a string", [&target](const std::string& value) { target = real_from_text<T>(value); });
+  return text("a number, as a string",
+              [&target](const std::string& value) { target = real_from_text<T>(value); });
 }
 
 template <class Enum, class... Arguments>
@@ -68,13 +74,17 @@ Rule boolean(bool& target) {
 
 Rule extents(Shape& target) {
   auto extent = [&target](std::uint64_t value) { target.push_back(non_negative(value)); };
-  return {.expected = "an array of integers", .item = {{.expected = integer_from_0, .number = extent}}, .close = [&target](auto) { element_count(target); }};
+  return {.expected = "an array of integers",
+          .item = {{.expected = integer_from_0, .number = extent}},
+          .close = [&target](auto) { element_count(target); }};
 }
 
 template <class T>
 Rule reals(std::vector<T>& target) {
   return {.expected = "an array of numbers, as strings",
-          .item = {text("a number, as a string", [&target](const std::string& value) { target.push_back(real_from_text<T>(value)); })}};
+          .item = {text("a number, as a string", [&target](const std::string& value) {
+            target.push_back(real_from_text<T>(value));
+          })}};
 }
 
 // Takes an axis of an array, which may count from the end. No array has more than max_rank of them.
@@ -82,7 +92,8 @@ Rule axis(std::string_view expected, std::function<void(int)> take) {
   const auto checked = [take = std::move(take)](auto value) {
     constexpr auto most = static_cast<int>(max_rank);
     if (std::cmp_less(value, -most) || std::cmp_greater_equal(value, most)) {
-      throw StateError("expected an axis from " + std::to_string(-most) + " to " + std::to_string(most - 1) + ", got " + std::to_string(value));
+      throw StateError("expected an axis from " + std::to_string(-most) + " to " + std::to_string(most - 1) +
+                       ", got " + std::to_string(value));
     }
     take(static_cast<int>(value));
   };
@@ -90,7 +101,8 @@ Rule axis(std::string_view expected, std::function<void(int)> take) {
 }
 
 Rule axes(Axes& target) {
-  return {.expected = "an array of integers", .item = {axis("an integer", [&target](int value) { target.push_back(value); })}};
+  return {.expected = "an array of integers",
+          .item = {axis("an integer", [&target](int value) { target.push_back(value); })}};
 }
 
 // ---- rules for the parts of a document
@@ -112,7 +124,8 @@ Rule features(Contents& c, std::uint64_t document_size) {
                   .close = [&c](std::uint32_t seen) {
                     const bool weighted = (seen >> 7 & 1) != 0;
                     if (!c.features.empty() && weighted == c.weights.empty()) {
-                      throw StateError(weighted ? "a weight, and none in the features before" : "no weight, and one in the features before");
+                      throw StateError(weighted ? "a weight, and none in the features before"
+                                                : "no weight, and one in the features before");
                     }
                     c.features.push_back(std::move(c.feature));
                     if (weighted) {
@@ -122,9 +135,14 @@ Rule features(Contents& c, std::uint64_t document_size) {
                       c.weights.push_back(std::move(c.weight));
                     }
                   }};
-  return {.expected = "an array of objects", .item = {std::move(feature)}, .open = [&c, most](std::uint64_t announced) {
-            // How many may be known from the head (CBOR) or from the shape (JSON), but nothing is allocated for more than can follow.
-            const std::uint64_t expected = announced != Rule::unannounced ? announced : static_cast<std::uint64_t>(element_count(c.shape));
+  return {.expected = "an array of objects",
+          .item = {std::move(feature)},
+          .open = [&c, most](std::uint64_t announced) {
+            // How many may be known from the head (CBOR) or from the shape (JSON), but nothing is allocated
+            // for more than can follow.
+            const std::uint64_t expected = announced != Rule::unannounced
+                                               ? announced
+                                               : static_cast<std::uint64_t>(element_count(c.shape));
             c.features.reserve(static_cast<std::size_t>(std::min(expected, most)));
           }};
 }
@@ -148,19 +166,21 @@ Rule given(std::optional<GivenValues>& target, GivenValues& buffer) {
   return {.expected = "null or an object",
           .null = [&target] { target.reset(); },
           .fields = {{"shape", extents(buffer.shape)}, {"values", reals(buffer.values)}},
-          .close = [&target, &buffer](auto) {
-            const auto expected = static_cast<std::uint64_t>(element_count(buffer.shape));
-            if (buffer.values.size() != expected) {
-              throw StateError("expected " + std::to_string(expected) + " values for shape " + to_string(buffer.shape) + ", got " +
-                               std::to_string(buffer.values.size()));
-            }
-            target = std::exchange(buffer, {});
-          }};
+          .close =
+              [&target, &buffer](auto) {
+                const auto expected = static_cast<std::uint64_t>(element_count(buffer.shape));
+                if (buffer.values.size() != expected) {
+                  throw StateError("expected " + std::to_string(expected) + " values for shape " +
+                                   to_string(buffer.shape) + ", got " + std::to_string(buffer.values.size()));
+                }
+                target = std::exchange(buffer, {});
+              }};
 }
 
 Rule config(Contents& c) {
   NormalizationOptions& options = c.config;
-  Rule kept = axis("null, an integer or an array of integers", [&options](int value) { options.axis = Axes{value}; });
+  Rule kept =
+      axis("null, an integer or an array of integers", [&options](int value) { options.axis = Axes{value}; });
   kept.null = [&options] { options.axis.reset(); };
   kept.item = axes(c.axis).item;
   kept.close = [&c](auto) {
@@ -203,7 +223,8 @@ Rule readings(Contents& c) {
 Rule version() {
   return {.expected = "an integer", .number = [](std::uint64_t value) {
             if (value != format_version) {
-              throw StateError("the document has version " + std::to_string(value) + ", which needs another release of exactnorm; this one reads version " +
+              throw StateError("the document has version " + std::to_string(value) +
+                               ", which needs another release of exactnorm; this one reads version " +
                                std::to_string(format_version));
             }
           }};
@@ -216,7 +237,8 @@ void check_keys(const Contents& c) {
   const bool learned = layer ? built && !c.config.mean : true;
   const auto expect = [&](Key key, bool wanted) {
     if (c.has(key) != wanted) {
-      throw StateError("the key " + excerpt(name_of(key)) + (wanted ? " is missing" : " does not belong into this document"));
+      throw StateError("the key " + excerpt(name_of(key)) +
+                       (wanted ? " is missing" : " does not belong into this document"));
     }
   };
   expect(Key::config, layer);
@@ -239,7 +261,7 @@ Rule document_rule(Contents& c, std::uint64_t size) {
                      {name_of(Key::config), config(c), false},
                      {name_of(Key::digest), copied(c.digest), false},
                      {name_of(Key::features), features(c, size), false},
-                     {name_of(Key::format), exactly(format_name)},
+                     {name_of(Key::format), exactly<DecisiveError>(format_name)},
                      {name_of(Key::kind), exactly(layer_kind), false},
                      {name_of(Key::names), names(c.names, size), false},
                      {name_of(Key::readings), readings(c), false},

@@ -15,11 +15,13 @@
 namespace exactnorm::state {
 namespace {
 
-constexpr std::array sorted = {Key::build, Key::checksum, Key::config,   Key::digest, Key::features, Key::format,
-                               Key::kind,  Key::names,    Key::readings, Key::shape,  Key::version};
+constexpr std::array sorted = {Key::build,    Key::checksum, Key::config, Key::digest,
+                               Key::features, Key::format,   Key::kind,   Key::names,
+                               Key::readings, Key::shape,    Key::version};
 constexpr std::array digested = {Key::features, Key::shape};
-constexpr std::array for_people = {Key::format, Key::version, Key::kind,     Key::config, Key::build,   Key::readings,
-                                   Key::shape,  Key::names,   Key::features, Key::digest, Key::checksum};
+constexpr std::array for_people = {Key::format,   Key::version,  Key::kind,    Key::config,
+                                   Key::build,    Key::readings, Key::shape,   Key::names,
+                                   Key::features, Key::digest,   Key::checksum};
 
 bool has(const Document& document, Key key) {
   const Normalization* layer = document.layer();
@@ -77,7 +79,9 @@ void encode_feature(Encoder& out, const Feature& feature, const ExactSum* weight
   count("neginf", feature.counts.neginf);
   count("null", feature.counts.null);
   count("posinf", feature.counts.posinf);
-  const auto sum = [&](std::string_view key, const ExactSum& value) { out.key(key), out.string(value.to_string()); };
+  const auto sum = [&](std::string_view key, const ExactSum& value) {
+    out.key(key), out.string(value.to_string());
+  };
   sum("sum", feature.sum);
   sum("sumsq", feature.sumsq);
   if (weight != nullptr) {
@@ -146,7 +150,8 @@ void encode_build(Encoder& out, const Normalization& layer) {
   out.key("adapted"), out.boolean(layer.is_adapted());
   out.key("axes"), encode_integers(out, layer.axes());
   out.key("rank"), out.integer(layer.rank());
-  out.key("shape"), encode_integers(out, std::span(layer.feature_shape().begin(), layer.feature_shape().size()));
+  out.key("shape"),
+      encode_integers(out, std::span(layer.feature_shape().begin(), layer.feature_shape().size()));
   out.close_object();
 }
 
@@ -166,9 +171,11 @@ void encode_readings(Encoder& out, const Normalizer& normalizer) {
   out.close_object();
 }
 
-// The entries of these keys. The caller has computed digest and checksum; without a checksum there is no such entry.
+// The entries of these keys. The caller has computed digest and checksum; without a checksum there is no such
+// entry.
 template <class Encoder>
-void encode(const Document& document, std::span<const Key> keys, std::string_view digest, std::string_view checksum, const Sink& sink) {
+void encode(const Document& document, std::span<const Key> keys, std::string_view digest,
+            std::string_view checksum, const Sink& sink) {
   Encoder out(sink);
   const auto present = [&](Key key) { return key == Key::checksum ? !checksum.empty() : has(document, key); };
   out.open_object(static_cast<std::size_t>(std::count_if(keys.begin(), keys.end(), present)));
@@ -209,7 +216,8 @@ void encode(const Document& document, std::span<const Key> keys, std::string_vie
         encode_readings(out, document.layer()->normalizer());
         break;
       case Key::shape:
-        encode_integers(out, std::span(document.moments()->shape().begin(), document.moments()->shape().size()));
+        encode_integers(out,
+                        std::span(document.moments()->shape().begin(), document.moments()->shape().size()));
         break;
       case Key::version:
         out.integer(format_version);
@@ -223,7 +231,9 @@ void encode(const Document& document, std::span<const Key> keys, std::string_vie
 std::string hash(const Document& document, std::span<const Key> keys, std::string_view digest) {
   XXH3_state_t state;
   XXH3_128bits_reset(&state);
-  encode<CborEncoder>(document, keys, digest, {}, [&](std::string_view bytes) { XXH3_128bits_update(&state, bytes.data(), bytes.size()); });
+  encode<CborEncoder>(document, keys, digest, {}, [&](std::string_view bytes) {
+    XXH3_128bits_update(&state, bytes.data(), bytes.size());
+  });
   XXH128_canonical_t canonical;
   XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
   std::string text = "xxh3-128:";
@@ -260,9 +270,13 @@ Document::Document(const Normalization& layer) : layer_(&layer) {
 }
 
 std::string digest_of(const Document& document) { return hash(document, digested, {}); }
-std::string checksum_of(const Document& document, std::string_view digest) { return hash(document, sorted, digest); }
+std::string checksum_of(const Document& document, std::string_view digest) {
+  return hash(document, sorted, digest);
+}
 
-void write_json(const Document& document, const Sink& sink) { write<JsonEncoder>(document, for_people, sink); }
+void write_json(const Document& document, const Sink& sink) {
+  write<JsonEncoder>(document, for_people, sink);
+}
 void write_cbor(const Document& document, const Sink& sink) { write<CborEncoder>(document, sorted, sink); }
 
 }  // namespace exactnorm::state
@@ -273,8 +287,12 @@ using state::Document;
 
 std::string digest(const Moments& moments) { return digest_of(Document(moments)); }
 std::string to_json(const Moments& moments) { return state::to_string<state::write_json>(Document(moments)); }
-std::string to_json(const Normalization& layer) { return state::to_string<state::write_json>(Document(layer)); }
+std::string to_json(const Normalization& layer) {
+  return state::to_string<state::write_json>(Document(layer));
+}
 std::string to_cbor(const Moments& moments) { return state::to_string<state::write_cbor>(Document(moments)); }
-std::string to_cbor(const Normalization& layer) { return state::to_string<state::write_cbor>(Document(layer)); }
+std::string to_cbor(const Normalization& layer) {
+  return state::to_string<state::write_cbor>(Document(layer));
+}
 
 }  // namespace exactnorm

@@ -89,10 +89,11 @@ std::int64_t element_count(const Shape& shape) {
 
 Shape contiguous_strides(const Shape& shape, DType dtype) {
   Shape strides = shape;
-  auto stride = static_cast<std::int64_t>(size_of(dtype));
+  // Unsigned, as it may wrap for shapes that element_count refuses, or that have no elements.
+  auto stride = static_cast<std::uint64_t>(size_of(dtype));
   for (std::size_t i = shape.size(); i-- > 0;) {
-    strides[i] = stride;
-    stride *= std::max<std::int64_t>(shape[i], 1);
+    strides[i] = static_cast<std::int64_t>(stride);
+    stride *= static_cast<std::uint64_t>(std::max<std::int64_t>(shape[i], 1));
   }
   return strides;
 }

@@ -14,7 +14,8 @@ bool is_utf8(std::string_view text) noexcept {
     if (lead < 0xc2 || lead > 0xf4) {
       return false;
     }
-    // What the second byte may be depends on the first: this is where overlong forms, surrogates and too large code points end.
+    // What the second byte may be depends on the first: this is where overlong forms, surrogates and too
+    // large code points end.
     unsigned least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
     unsigned most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
     for (int k = 0; k < following; ++k) {

@@ -62,23 +62,23 @@ struct Feature {
 /// What else an update may look at. Every view must stay alive until the call returns.
 struct UpdateOptions {
   /// boolean, of x's shape or a leading prefix of it; False: as if absent.
-  std::optional<TensorView> where;
+  std::optional<TensorView> where = {};
   /// Any dtype; non-negative and finite; of x's shape or a leading prefix of it; 0: as if absent.
-  std::optional<TensorView> weights;
+  std::optional<TensorView> weights = {};
   /// boolean, of x's shape; False: null.
-  std::optional<TensorView> valid;
+  std::optional<TensorView> valid = {};
   /// 0: EXACTNORM_NUM_THREADS, else the CPUs this process may use. The result does not depend on it.
   int threads = 0;
   /// Polled about every millisecond of work; when requested, the update throws Interrupted and changes
   /// nothing.
-  std::stop_token stop;
+  std::stop_token stop = {};
 };
 
 /// One column of a table: values of shape (rows,) for one feature, or (rows, k) for k of them; and, if some
 /// are null, a boolean view of the same shape that is False there.
 struct Column {
   TensorView values;
-  std::optional<TensorView> valid;
+  std::optional<TensorView> valid = {};
 };
 
 /// Thrown when UpdateOptions::stop was requested.

@@ -13,8 +13,8 @@
 
 namespace exactnorm {
 
-/// What to divide by. epsilon: max(sqrt(variance), epsilon). unit: 1 if the exact variance is 0, else the correctly rounded standard
-/// deviation. raise: as epsilon, but a constant feature is an error.
+/// What to divide by. epsilon: max(sqrt(variance), epsilon). unit: 1 if the exact variance is 0, else the
+/// correctly rounded standard deviation. raise: as epsilon, but a constant feature is an error.
 enum class ConstantPolicy : std::uint8_t { epsilon, unit, raise };
 std::string_view name_of(ConstantPolicy policy) noexcept;
 /// Throws std::invalid_argument that lists the three.
@@ -42,7 +42,8 @@ struct Scale {
   friend bool operator==(const Scale&, const Scale&) = default;
 };
 
-/// Immutable: the readings of some Moments at float32 and at float64 (each rounded once from the exact numbers), and how to apply them.
+/// Immutable: the readings of some Moments at float32 and at float64 (each rounded once from the exact
+/// numbers), and how to apply them.
 ///
 ///     auto norm = exactnorm::Normalizer::from(m, {.constant_policy = exactnorm::ConstantPolicy::unit});
 ///     norm.apply(in, out);  norm.inverse(out, in);
@@ -50,21 +51,25 @@ struct Scale {
 /// Safe to use from several threads at once.
 class Normalizer {
  public:
-  /// Reads the Moments. Throws std::invalid_argument naming the features for what a policy refuses, or for epsilon that is negative or not finite.
-  /// A feature without a value reads NaN.
+  /// Reads the Moments. Throws std::invalid_argument naming the features for what a policy refuses, or for
+  /// epsilon that is negative or not finite. A feature without a value reads NaN.
   static Normalizer from(const Moments& moments, const NormalizerOptions& options = {});
-  /// From given numbers, one for each feature in C order; the float32 readings are these rounded once. nan_policy and inf_policy mean nothing here. Throws
-  /// std::invalid_argument for another number of them, naming the feature for a negative or NaN variance and, with ConstantPolicy::raise, for one of 0.
-  static Normalizer from(const Shape& feature_shape, std::span<const double> mean, std::span<const double> variance,
-                         const NormalizerOptions& options = {});
-  /// From the scales themselves, as a document holds them; what they were read from is not known any more. Throws std::invalid_argument if they do not have a value for each feature, or if a variance
-  /// or divisor is negative.
-  static Normalizer from_parts(const Shape& feature_shape, Scale<float> narrow, Scale<double> wide, std::optional<Axes> axis);
+  /// From given numbers, one for each feature in C order; the float32 readings are these rounded once.
+  /// nan_policy and inf_policy mean nothing here. Throws std::invalid_argument for another number of them,
+  /// naming the feature for a negative or NaN variance and, with ConstantPolicy::raise, for one of 0.
+  static Normalizer from(const Shape& feature_shape, std::span<const double> mean,
+                         std::span<const double> variance, const NormalizerOptions& options = {});
+  /// From the scales themselves, as a document holds them; what they were read from is not known any more.
+  /// Throws std::invalid_argument if they do not have a value for each feature, or if a variance or divisor
+  /// is negative.
+  static Normalizer from_parts(const Shape& feature_shape, Scale<float> narrow, Scale<double> wide,
+                               std::optional<Axes> axis);
 
-  /// out = (in - mean) / divisor, rounded as contract.md, "Apply", says. Views of any strides and the same shape; out float16, bfloat16, float32 or float64; out may
-  /// be in itself (the same elements, of the same size, in the same places), not overlap it otherwise. NaN stays NaN.
-  /// Throws std::invalid_argument: with both shapes if the kept axes do not have the feature shape; other shapes or dtype of out; an out that repeats elements or overlaps
-  /// in. Nothing is written then. Cost: one pass.
+  /// out = (in - mean) / divisor, rounded as contract.md, "Apply", says. Views of any strides and the same
+  /// shape; out float16, bfloat16, float32 or float64; out may be in itself (the same elements, of the same
+  /// size, in the same places), not overlap it otherwise. NaN stays NaN. Throws std::invalid_argument: with
+  /// both shapes if the kept axes do not have the feature shape; other shapes or dtype of out; an out that
+  /// repeats elements or overlaps in. Nothing is written then. Cost: one pass.
   void apply(const TensorView& in, const MutableTensorView& out, int threads = 0) const;
   /// out = mean + in * divisor: a product, then a sum.
   void inverse(const TensorView& in, const MutableTensorView& out, int threads = 0) const;
@@ -80,7 +85,8 @@ class Normalizer {
       return wide_;
     }
   }
-  /// Features whose variance is finite but too large for T: it reads as infinity, and finite x normalises to 0.
+  /// Features whose variance is finite but too large for T: it reads as infinity, and finite x normalises to
+  /// 0.
   template <class T>
   [[nodiscard]] std::vector<std::size_t> overflowing_features() const;
   /// One feature alone, of shape (). Throws std::out_of_range.
@@ -96,7 +102,8 @@ class Normalizer {
   bool given_ = false;  // wide_'s mean and variance are the exact ones
 };
 
-/// The type apply computes in: float32 if that holds every value of `in` exactly and `out` is no wider, else float64.
+/// The type apply computes in: float32 if that holds every value of `in` exactly and `out` is no wider, else
+/// float64.
 DType compute_type(DType in, DType out) noexcept;
 
 }  // namespace exactnorm

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// The state document: JSON on disk, CBOR on the wire. docs/contract.md, "The state document", has the format.
+/// The state document: JSON on disk, CBOR on the wire. docs/contract.md, "The state document", has the
+/// format.
 
 #include <filesystem>
 #include <stdexcept>
@@ -18,7 +19,8 @@ struct StateError : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
-/// "xxh3-128:" and 32 hexadecimal digits over shape and features: equal if and only if (but for chance) the statistics are. Cost: O(features).
+/// "xxh3-128:" and 32 hexadecimal digits over shape and features: equal if and only if (but for chance) the
+/// statistics are. Cost: O(features).
 std::string digest(const Moments& moments);
 
 /// The JSON text, ended by a newline. Same state, same bytes.
@@ -28,15 +30,15 @@ std::string to_json(const Normalization& layer);
 std::string to_cbor(const Moments& moments);
 std::string to_cbor(const Normalization& layer);
 
-/// Reads either encoding (JSON if the first byte that is no white space is '{') and checks everything. Throws StateError; allocates no more than a small
-/// multiple of the input.
+/// Reads either encoding (JSON if the first byte that is no white space is '{') and checks everything. Throws
+/// StateError; allocates no more than a small multiple of the input.
 std::variant<Moments, Normalization> from_bytes(std::string_view document);
 /// The same where only one kind will do; StateError if the document is of the other.
 Moments moments_from_bytes(std::string_view document);
 Normalization normalization_from_bytes(std::string_view document);
 
-/// Writes the JSON beside path, flushes it to disk and renames it: path has the old content or the new. Throws std::system_error.
-/// Streams: memory beyond the state itself is small.
+/// Writes the JSON beside path, flushes it to disk and renames it: path has the old content or the new.
+/// Throws std::system_error. Streams: memory beyond the state itself is small.
 void save(const std::filesystem::path& path, const Moments& moments);
 void save(const std::filesystem::path& path, const Normalization& layer);
 /// Throws StateError naming the file, or std::system_error. Peak memory: at most twice the loaded state.

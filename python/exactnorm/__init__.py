@@ -1,9 +1,9 @@
 """Exact mean and variance of every feature, and the normalization that uses them.
 
-`Moments` learns: exact sums that neither order nor batches nor machines change, that merge and can be taken apart.
-`Normalization` learns and applies ``(x - mean) / sqrt(variance)``, as the Keras layer of that name does.
-`load` and `from_bytes` read what either has saved; `compare` tells how two data sets differ; `targets` lists the
-kernels.
+`Moments` learns: exact sums that neither order nor batches nor machines change, that merge and can be taken
+apart. `Normalization` learns and applies ``(x - mean) / sqrt(variance)``, as the Keras layer of that name
+does. `load` and `from_bytes` read what either has saved; `compare` tells how two data sets differ; `targets`
+lists the kernels.
 """
 
 from exactnorm._compare import Drift, DriftRow, compare

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exactnorm import _core
+from exactnorm._arguments import threads_of
 from exactnorm._arrays import Dense, native_pieces
 from exactnorm._inputs import read_array_or_table
-from exactnorm._learn import is_one_axis, threads_of
+from exactnorm._learn import is_one_axis
 from exactnorm._tables import Table
 
 NDArray = npt.NDArray[Any]
@@ -20,18 +21,17 @@ NDArray = npt.NDArray[Any]
 def apply(
     layer: _core.Normalization, x: Any, out: NDArray | None, *, opposite: bool, threads: int | None
 ) -> NDArray:
-    """Return the layer's result in a new array or in out; opposite means the other direction than a call's."""
+    """Return the layer's result, in out if given; opposite means the other direction than a call's."""
     count = threads_of(threads)
     name: str = layer.options()["dtype"]
     dtype = _numpy_dtype(name)
-    parts = []
+    parts: list[NDArray] = []
     for batch in read_array_or_table(x):
         if isinstance(batch, Dense):
-            return _apply_array(layer, batch, _target(layer.prepare_call(batch.values.shape), dtype, out), opposite, count)
-        if batch.columns:
+            out = _target(layer.prepare_call(batch.values.shape), dtype, out)
+            return _apply_array(layer, batch, out, opposite, count)
+        if batch.columns or not parts:
             parts.append(_apply_table(layer, batch, dtype, opposite, count))
-    if not parts:
-        raise ValueError("expected at least one row, got an empty table")
     result = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if out is None:
         return result
@@ -40,9 +40,7 @@ def apply(
 
 
 def _numpy_dtype(name: str) -> np.dtype[Any]:
-    if name == "bfloat16":
-        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
-    return np.dtype(name)
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
 def _target(shape: tuple[int, ...], dtype: np.dtype[Any], out: NDArray | None) -> NDArray:
@@ -75,10 +73,10 @@ def _apply_table(
     layer: _core.Normalization, x: Table, dtype: np.dtype[Any], opposite: bool, threads: int
 ) -> NDArray:
     columns = x.columns_for(layer.names)
-    if not x.shape and is_one_axis(layer, layer.options()["axis"] or []):
-        shape: tuple[int, ...] = (x.row_count,)
-    else:
-        shape = (x.row_count, sum(column.width for column in columns))
+    shape = (x.row_count, *x.shape)
+    if not x.shape and not is_one_axis(layer, layer.options()["axis"] or []):
+        shape = (x.row_count, 1)
     out = np.empty(layer.prepare_call(shape), dtype)
-    layer.call_columns(columns, _view(out), opposite, threads)
+    if columns:
+        layer.call_columns(columns, _view(out), opposite, threads)
     return out

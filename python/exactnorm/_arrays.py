@@ -50,23 +50,23 @@ class Dense(NamedTuple):
         return self.values.dtype.isnative and self.values.nbytes <= _PIECE_BYTES
 
     def view(self) -> _core.View:
-        """The values, for C++."""
+        """Return the values, for C++."""
         return _core.View(self.values, self.dtype)
 
     def valid_view(self) -> _core.View | None:
-        """Where the values are not null, for C++."""
+        """Return where the values are not null, for C++."""
         return None if self.valid is None else _core.View(self.valid, "bool")
 
     def part(self, index: Any) -> Dense:
-        """What numpy's basic index takes, without a copy."""
+        """Take what numpy's basic index says, without a copy."""
         return Dense(self.values[index], self.dtype, None if self.valid is None else self.valid[index])
 
     def rows(self, rows: slice) -> Dense:
-        """Some rows; a scalar has the same for all."""
+        """Take some rows; a scalar is the same for all."""
         return self if self.values.ndim == 0 else self.part(rows)
 
     def native(self) -> Dense:
-        """The same values in this machine's byte order, copied if need be."""
+        """Return the same values in this machine's byte order, copied if need be."""
         if self.values.dtype.isnative:
             return self
         values = self.values.astype(self.values.dtype.newbyteorder("="))
@@ -74,13 +74,13 @@ class Dense(NamedTuple):
 
 
 def dense(x: NDArray) -> Dense:
-    """The numpy array, masked or not, as Dense; TypeError for a dtype that is not taken."""
-    valid = None
+    """Describe a numpy array, masked or not; TypeError for a dtype that is not taken."""
+    valid: npt.NDArray[np.bool_] | None = None
     if isinstance(x, np.ma.MaskedArray):
         mask = np.ma.getmask(x)
         x = np.ma.getdata(x)
         if mask is not np.ma.nomask and x.dtype.names is None:
-            valid = ~mask
+            valid = np.logical_not(mask, out=np.empty(x.shape, np.bool_))
     name = _NAMES.get(x.dtype)
     if name is None:
         if x.dtype.name == "bfloat16":
@@ -99,7 +99,7 @@ def is_array(x: object) -> bool:
 
 
 def from_array(x: Any) -> Dense:
-    """An object for which is_array holds: tensors of any framework, in host memory."""
+    """Read an object for which is_array holds: a tensor of any framework, in host memory."""
     if isinstance(x, np.ndarray):
         return dense(x)
     if hasattr(x, "__dlpack__"):
@@ -115,8 +115,8 @@ def _from_dlpack(x: Any) -> Dense | None:
     device, _ = x.__dlpack_device__()
     if device not in _DLPACK_HOST:
         raise TypeError(
-            f"expected data in host memory, got a {type(x).__module__}.{type(x).__qualname__} on DLPack device "
-            f"type {int(device)}: copy it to the CPU first"
+            f"expected data in host memory, got a {type(x).__module__}.{type(x).__qualname__} "
+            f"on DLPack device type {int(device)}: copy it to the CPU first"
         )
     try:
         if "bfloat16" in str(getattr(x, "dtype", "")):  # numpy knows no bfloat16
@@ -134,7 +134,7 @@ def from_numbers(x: Any) -> Dense:
 
 
 def companion(x: Any, what: str) -> Dense | None:
-    """The array of a `weights` or `where` argument, which has no nulls."""
+    """Read a `weights` or `where` argument, which has no nulls."""
     if x is None:
         return None
     array = from_array(x) if is_array(x) else from_numbers(x)
@@ -144,7 +144,7 @@ def companion(x: Any, what: str) -> Dense | None:
 
 
 def native_pieces(array: Dense, axis: Sequence[int]) -> Iterator[tuple[Any, Dense]]:
-    """Copies of a byte-swapped array in this machine's order, each of a few MB, with the index of each.
+    """Copy a byte-swapped array in this machine's order, in pieces of a few MB, each with its index.
 
     Cut along a reduced axis: `axis` names the kept ones.
     """

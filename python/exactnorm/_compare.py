@@ -22,9 +22,9 @@ class DriftRow(NamedTuple):
     feature: str
     """Name, or index."""
     shift: float
-    """(mean after - mean before) / standard deviation before; infinite if the feature was constant and moved."""
+    """(mean after - mean before) / standard deviation before; infinite if it was constant and moved."""
     variance_ratio: float
-    """Variance after / variance before; 1 if it was and is constant, infinite if it was and is not any more."""
+    """Variance after / variance before; 1 if it was and is constant, infinite if only it was."""
     null_rate_before: float
     null_rate_after: float
     nan_rate_before: float
@@ -48,8 +48,8 @@ class Drift:
         Parameters
         ----------
         by : {"shift", "variance_ratio", "null_rate", "nan_rate", "feature"}
-            Shifts compare by size, ratios by their distance from 1 in either direction, rates by their change. What
-            cannot be compared, as a feature without values, comes last.
+            Shifts compare by size, ratios by their distance from 1 in either direction, rates by their
+            change. What cannot be compared, as a feature without values, comes last.
 
         Raises
         ------
@@ -90,7 +90,8 @@ class Drift:
 
 
 def _cells(row: DriftRow) -> list[str]:
-    return [row.feature, f"{row.shift:+.4g}", f"{row.variance_ratio:.4g}", *(f"{rate:.2%}" for rate in row[3:])]
+    rates = [f"{rate:.2%}" for rate in row[3:]]
+    return [row.feature, f"{row.shift:+.4g}", f"{row.variance_ratio:.4g}", *rates]
 
 
 _DISTANCES: dict[str, Any] = {
@@ -153,7 +154,7 @@ def _moments(x: Moments | Normalization) -> Moments:
 
 def _readings(m: Moments) -> tuple[npt.NDArray[Any], ...]:
     """Mean, variance, share of nulls, share of NaNs; NaN for features without values."""
-    core = m._core
+    core = m._impl
     kinds = core.counts().reshape(5, -1)
     mean, _ = core.read("mean", "float64", "omit", "omit", 0)
     variance, _ = core.read("variance", "float64", "omit", "omit", 0)

@@ -41,10 +41,7 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return the same in aligned columns."""
     shown = [header, *rows[:MOST_ROWS]]
     widths = [max(len(row[i]) for row in shown) for i in range(len(header))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in shown
-    ]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in shown]
     if len(rows) > MOST_ROWS:
         lines.append(f"… {len(rows) - MOST_ROWS:,} more")
     return "\n".join(line.rstrip() for line in lines)
@@ -57,7 +54,8 @@ def _summary(moments: Moments) -> str:
         return features
     low, high = int(count.min()), int(count.max())
     values = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    parts = [features, f"{values} values{' each' if count.size > 1 else ''}"]
+    noun = "value" if high == low == 1 else "values"
+    parts = [features, f"{values} {noun}{' each' if count.size > 1 else ''}"]
     for what, counts in (
         ("NaN", moments.nan_count),
         ("null", moments.null_count),
@@ -76,7 +74,7 @@ def moments_text(moments: Moments) -> str:
 
 def moments_html(moments: Moments) -> str:
     """Return the state as a table: counts, mean and standard deviation over the finite values."""
-    core = moments._core
+    core = moments._impl
     columns = [
         [f"{value:,}" for value in counts.ravel()[:MOST_ROWS].tolist()]
         for counts in (
@@ -120,6 +118,7 @@ def layer_html(layer: Normalization) -> str:
     if not layer.built:
         return f"<p>{html.escape(_layer_summary(layer))}</p>"
     means, variances = (values.ravel().tolist() for values in layer._statistics())
-    names = layer._core.names or [str(i) for i in range(len(means))]
-    rows = [[name, f"{mean:.6g}", f"{var:.6g}"] for name, mean, var in zip(names, means, variances, strict=True)]
+    names = layer._impl.names or [str(i) for i in range(len(means))]
+    numbers = zip(means, variances, strict=True)
+    rows = [[name, f"{mean:.6g}", f"{var:.6g}"] for name, (mean, var) in zip(names, numbers, strict=True)]
     return table_html(["feature", "mean", "variance"], rows, _layer_summary(layer))

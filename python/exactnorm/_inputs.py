@@ -1,4 +1,4 @@
-"""What users hand in, as batches: one array or table, a stream of them, with or without labels and sample weights."""
+"""What users hand in, as batches: an array or table, or a stream of them, with labels and sample weights."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class Source:
                 "(x, y, sample_weight), with use_sample_weight=True"
             )
         if self.is_stream:
-            items = _items(data)
             if steps is None and _is_infinite(data):
                 raise ValueError("the data are infinite: say with steps how many batches to take")
-            self._batches: Iterator[Batch] = _stream(self._counted(itertools.islice(items, steps)), use_sample_weight)
+            items = self._counted(itertools.islice(_items(data), steps))
+            self._batches: Iterator[Batch] = _stream(items, use_sample_weight)
         elif use_sample_weight and weights is not None:
             raise ValueError("expected weights or use_sample_weight, not both")
         elif batches is None or use_sample_weight:
@@ -102,9 +102,9 @@ class Source:
     def _first_rows(self, batches: Iterator[Batch], wanted: int) -> Iterator[Batch]:
         for batch in batches:
             rows = slice(0, wanted - self._taken)
-            cut = Batch(*(None if part is None else part.rows(rows) for part in batch))
-            self._taken += cut.x.row_count
-            yield cut
+            x = batch.x.rows(rows)
+            self._taken += x.row_count
+            yield Batch(x, *(None if part is None else part.rows(rows) for part in batch[1:]))
             if self._taken >= wanted:
                 return
 
@@ -151,7 +151,7 @@ def _holds_numbers(x: Any) -> bool:
 def _items(data: Any) -> Iterator[Any]:
     if isinstance(data, Iterable):
         return iter(data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # a sequence of batches, as keras.utils.PyDataset
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # as a keras.utils.PyDataset has
         return (data[i] for i in range(len(data)))
     raise TypeError(_EXPECTED.format(_name(data)))
 
@@ -203,11 +203,14 @@ def _attach(batches: Iterator[Dense | Table], weights: Dense | None, where: Dens
         if isinstance(x, Dense):  # there is only one
             yield Batch(x, weights, where)
             return
-        rows = slice(first, first + x.row_count)
-        first += x.row_count
-        yield Batch(x, *(None if array is None else array.rows(rows) for array in (weights, where)))
+        last = first + x.row_count
+        for array, what in ((weights, "weights"), (where, "where")):
+            if array is not None and array.values.ndim > 0 and len(array.values) < last:
+                raise ValueError(f"expected {what} for at least {last} rows, got {len(array.values)}")
+        yield Batch(x, *(array and array.rows(slice(first, last)) for array in (weights, where)))
+        first = last
     for array, what in ((weights, "weights"), (where, "where")):
-        if array is not None and array.values.ndim > 0 and len(array.values) != first:
+        if array is not None and array.values.ndim > 0 and len(array.values) > first:
             raise ValueError(f"expected {what} for {first} rows, got {len(array.values)}")
 
 

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import EllipsisType
-from typing import SupportsIndex
 
 from exactnorm import _core
+from exactnorm._arguments import Axis, ints_of, threads_of
 from exactnorm._arrays import Dense, native_pieces
 from exactnorm._inputs import Batch, Source
 from exactnorm._tables import Table
-
-Axis = SupportsIndex | Iterable[SupportsIndex] | None
-
-def axes_of(axis: Axis) -> list[int]:
-    """Return the axes to keep, as C++ wants them: None keeps none."""
-    if axis is None:
-        return []
-    if isinstance(axis, SupportsIndex):
-        return [axis.__index__()]
-    return [i.__index__() for i in axis]
-
-
-def threads_of(threads: int | None) -> int:
-    """Return the number of threads, 0 for the default."""
-    if threads is None:
-        return 0
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
-    return int(threads)
 
 
 def learn(
@@ -43,14 +24,16 @@ def learn(
 
     Of that shape and with these names, if given; else of the shape that the first batch has.
     """
-    moments = None if shape is None else _core.Moments(shape, names)
+    moments = None
     for batch in source:
         if moments is None:
-            moments = _moments_for(batch.x, axis, names)
+            moments = _moments_for(batch.x, axis, shape, names)
         add(moments, batch, axis=axis, threads=threads)
-    if moments is None:
+    if moments is not None:
+        return moments
+    if shape is None:
         raise ValueError("expected data, got no batch")
-    return moments
+    return _core.Moments(shape, names)
 
 
 def add(moments: _core.Moments, batch: Batch, *, axis: Axis | EllipsisType, threads: int | None) -> None:
@@ -60,7 +43,7 @@ def add(moments: _core.Moments, batch: Batch, *, axis: Axis | EllipsisType, thre
     weights_view = None if weights is None else weights.view()
     where_view = None if where is None else where.view()
     if isinstance(x, Table):
-        if axis is not ... and (axes_of(axis) not in ([-1], [1]) if x.shape else axes_of(axis)):
+        if axis is not ... and (ints_of(axis) not in ([-1], [1]) if x.shape else ints_of(axis)):
             raise ValueError(
                 f"the features of a table are its columns: expected axis -1 or 1, got {axis}"
                 if x.shape
@@ -70,7 +53,7 @@ def add(moments: _core.Moments, batch: Batch, *, axis: Axis | EllipsisType, thre
         if columns:
             moments.update_columns(columns, where_view, weights_view, count)
         return
-    kept = None if axis is ... else axes_of(axis)
+    kept = None if axis is ... else ints_of(axis)
     if x.is_native or weights is not None or where is not None:
         x = x.native()
         moments.update(x.view(), kept, where_view, weights_view, x.valid_view(), count)
@@ -80,12 +63,18 @@ def add(moments: _core.Moments, batch: Batch, *, axis: Axis | EllipsisType, thre
         moments.update(piece.view(), kept, None, None, piece.valid_view(), count)
 
 
-def _moments_for(x: Dense | Table, axis: Axis | EllipsisType, names: Sequence[str]) -> _core.Moments:
+def _moments_for(
+    x: Dense | Table, axis: Axis | EllipsisType, shape: Sequence[int] | None, names: Sequence[str]
+) -> _core.Moments:
     if isinstance(x, Table):
-        return _core.Moments([len(names)], names) if names else _core.Moments(x.shape, x.names)
-    if axis is ...:
-        axis = None if x.values.ndim <= 1 else -1
-    return _core.Moments(_core.feature_shape(x.values.shape, axes_of(axis)), names)
+        if shape is None:
+            shape = [len(names)] if names else x.shape
+        return _core.Moments(shape, names or x.names)
+    if shape is None:
+        if axis is ...:
+            axis = None if x.values.ndim <= 1 else -1
+        shape = _core.feature_shape(x.values.shape, ints_of(axis))
+    return _core.Moments(shape, names)
 
 
 def feed(
@@ -122,12 +111,12 @@ def feed(
 
 
 def is_one_axis(layer: _core.Normalization, axis: Sequence[int]) -> bool:
-    """Whether a column that belongs to no table is a 1-d array to this layer, rather than a table of one column."""
+    """Whether a column of no table is a 1-d array to this layer, rather than a table of one column."""
     return layer.rank == 1 if layer.built else not axis
 
 
 def _with_batch_axis(x: Dense, layer: _core.Normalization, axis: Sequence[int]) -> Dense:
-    """An element of a stream that is one row, or one number, as a batch of one; as Keras 3 does."""
+    """Make a stream's element that is one row, or one number, a batch of one; as Keras 3 does."""
     rank = x.values.ndim
     if rank == 0:
         return x.part(None)

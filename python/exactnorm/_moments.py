@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from types import EllipsisType
-from typing import Any, Literal, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from exactnorm import _core, _html
+from exactnorm._arguments import Axis, Names, Policy, ints_of, names_of
 from exactnorm._arrays import Dense
 from exactnorm._inputs import Source
-from exactnorm._learn import Axis, add, learn
+from exactnorm._learn import add, learn
 from exactnorm._warn import warn
 
-Policy = Literal["propagate", "omit", "raise"]
-Names = Sequence[str] | None
 _MOST_NAMED = 20
 _KINDS = ("finite", "nan", "null", "posinf", "neginf")
 
@@ -25,8 +24,8 @@ _KINDS = ("finite", "nan", "null", "posinf", "neginf")
 class Moments:
     """The exact sums of x and of x² of each feature, and how many values of each kind there were.
 
-    Two Moments of the same values are equal, whatever the order, the batches and the machines. They add up, and
-    one can be taken away from another. Every number read from them is the exact one, rounded once.
+    Two Moments of the same values are equal, whatever the order, the batches and the machines. They add up,
+    and one can be taken away from another. Every number read from them is the exact one, rounded once.
 
     Methods may be called from several threads: each sees the object before or after a change, never between.
 
@@ -59,19 +58,18 @@ class Moments:
     True
     """
 
-    __slots__ = ("__weakref__", "_core")
+    __slots__ = ("__weakref__", "_impl")
     __hash__ = None  # type: ignore[assignment]  # it changes
 
-    _core: _core.Moments
+    _impl: _core.Moments
 
     def __init__(self, shape: SupportsIndex | Iterable[SupportsIndex] = (), names: Names = None) -> None:
-        extents = [shape] if isinstance(shape, SupportsIndex) else shape
-        self._core = _core.Moments([int(i.__index__()) for i in extents], _list_of(names))
+        self._impl = _core.Moments(ints_of(shape), names_of(names))
 
     @classmethod
     def _of(cls, core: _core.Moments) -> Moments:
         moments = object.__new__(cls)
-        moments._core = core
+        moments._impl = core
         return moments
 
     @classmethod
@@ -91,23 +89,24 @@ class Moments:
         Parameters
         ----------
         data : array, table, dict, or iterable of these
-            An array of numbers or booleans: numpy (masked, too: a masked element is a null), DLPack, nested lists.
-            A table: anything with Arrow's PyCapsule interface (pyarrow, polars, duckdb), a pandas DataFrame, or a
-            dict of named arrays of shape (rows,) or (rows, k). An iterable or generator of such batches; of a batch
-            (x, y) or (x, y, sample_weight), x counts.
+            An array of numbers or booleans: numpy (masked, too: a masked element is a null), DLPack, nested
+            lists. A table: anything with Arrow's PyCapsule interface (pyarrow, polars, duckdb), a pandas
+            DataFrame, or a dict of named arrays of shape (rows,) or (rows, k). An iterable or generator of
+            such batches; of a batch (x, y) or (x, y, sample_weight), x counts.
         axis : int, tuple of int or None, optional
-            The axes to keep, a feature for each of their indices; None keeps none: one feature of all values. The
-            default is the last axis, but one feature for 1-d data. A table's features are its columns.
+            The axes to keep, a feature for each of their indices; None keeps none: one feature of all
+            values. The default is the last axis, but one feature for 1-d data. A table's features are its
+            columns.
         weights : array_like, optional
-            Non-negative finite numbers of data's shape, or of a leading part of it, such as (rows,). A value of
-            weight k counts k times; of weight 0, not at all.
+            Non-negative finite numbers of data's shape, or of a leading part of it, such as (rows,). A value
+            of weight k counts k times; of weight 0, not at all.
         where : array_like of bool, optional
             Of data's shape, or of a leading part of it. False: as if absent.
         names : sequence of str, optional
             The features' names, if the data are no table; of a table, its columns in the order wanted.
         threads : int, optional
-            Default: the environment's ``EXACTNORM_NUM_THREADS``, else the CPUs this process may use. The result
-            does not depend on it.
+            Default: the environment's ``EXACTNORM_NUM_THREADS``, else the CPUs this process may use. The
+            result does not depend on it.
         use_sample_weight : bool, default False
             Take the weights from batches (x, y, sample_weight).
 
@@ -135,7 +134,7 @@ class Moments:
         array([0, 1])
         """
         source = Source(data, weights=weights, where=where, use_sample_weight=use_sample_weight)
-        return cls._of(learn(source, axis=axis, names=_list_of(names), threads=threads))
+        return cls._of(learn(source, axis=axis, names=names_of(names), threads=threads))
 
     def update(
         self,
@@ -149,8 +148,8 @@ class Moments:
     ) -> None:
         """Add data: all, or nothing if there is an error or an interrupt.
 
-        The parameters are those of `from_data`. By default the last axes are kept, as many as `shape` has; a table's
-        columns are matched with `names`.
+        The parameters are those of `from_data`. By default the last axes are kept, as many as `shape` has; a
+        table's columns are matched with `names`.
 
         Raises
         ------
@@ -172,44 +171,44 @@ class Moments:
         source = Source(data, weights=weights, where=where, use_sample_weight=use_sample_weight)
         batch = None if source.is_stream else source.peek()
         if batch is not None and isinstance(batch.x, Dense) and batch.x.fits_at_once:
-            add(self._core, batch, axis=axis, threads=threads)
+            add(self._impl, batch, axis=axis, threads=threads)
         else:
             learned = learn(
-                source, axis=axis, shape=self._core.shape, names=self._core.names, threads=threads
+                source, axis=axis, shape=self._impl.shape, names=self._impl.names, threads=threads
             )
-            self._core.merge(learned)
+            self._impl.merge(learned)
 
     def __iadd__(self, other: Moments) -> Moments:
         """Add what other has learned. ValueError if shapes, names or weighting differ."""
         if not isinstance(other, Moments):
             return NotImplemented
-        self._core.merge(other._core)
+        self._impl.merge(other._impl)
         return self
 
     def __isub__(self, other: Moments) -> Moments:
-        """Take away what other has learned. ValueError naming the feature if it provably was no part of this."""
+        """Take away what other has learned. ValueError naming the feature if it provably was no part."""
         if not isinstance(other, Moments):
             return NotImplemented
-        self._core.subtract(other._core)
+        self._impl.subtract(other._impl)
         return self
 
     def __add__(self, other: Moments) -> Moments:
-        """Both together, as a new object."""
+        """Add up, in a new object."""
         if not isinstance(other, Moments):
             return NotImplemented
-        return self._of(self._core.plus(other._core))
+        return self._of(self._impl.plus(other._impl))
 
     def __sub__(self, other: Moments) -> Moments:
-        """This without other, as a new object."""
+        """Take other away, in a new object."""
         if not isinstance(other, Moments):
             return NotImplemented
-        return self._of(self._core.minus(other._core))
+        return self._of(self._impl.minus(other._impl))
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same exact sums and counts of the same features, and the same names."""
         if not isinstance(other, Moments):
             return NotImplemented
-        return self._core.equals(other._core)
+        return self._impl.equals(other._impl)
 
     def mean(
         self,
@@ -226,8 +225,8 @@ class Moments:
         nan_policy : {"propagate", "omit", "raise"}
             What a NaN among a feature's values means: the reading is NaN; it is left out; an error.
         inf_policy : {"propagate", "omit", "raise"}
-            What infinities mean. They propagate as in a sum: the mean is infinite, or NaN if both signs came; the
-            variance is NaN.
+            What infinities mean. They propagate as in a sum: the mean is infinite, or NaN if both signs
+            came; the variance is NaN.
 
         Returns
         -------
@@ -263,8 +262,8 @@ class Moments:
         dtype, nan_policy, inf_policy
             As for `mean`.
         ddof : int, default 0
-            The divisor is n - ddof: 0 for the variance of these values, 1 to estimate that of what they were drawn
-            from. Not for weighted data.
+            The divisor is n - ddof: 0 for the variance of these values, 1 to estimate that of what they were
+            drawn from. Not for weighted data.
 
         Returns
         -------
@@ -292,7 +291,7 @@ class Moments:
         *,
         ddof: SupportsIndex = 0,
     ) -> npt.NDArray[Any]:
-        """Standard deviation of each feature: the square root of the exact variance, rounded once.
+        """Root of the exact variance of each feature, rounded once: the standard deviation.
 
         Parameters, returned shape, warnings and errors are those of `variance`.
 
@@ -310,7 +309,7 @@ class Moments:
         name = np.dtype(dtype).name
         if name not in ("float32", "float64"):
             raise ValueError(f"expected dtype float32 or float64, got {name}")
-        values, empty = self._core.read(what, name, nan_policy, inf_policy, ddof.__index__())
+        values, empty = self._impl.read(what, name, nan_policy, inf_policy, ddof.__index__())
         if empty:
             listed = ", ".join(empty[:_MOST_NAMED]) + (", …" if len(empty) > _MOST_NAMED else "")
             warn([f"no value to read the {what} from, which is NaN: {listed}"], RuntimeWarning)
@@ -342,27 +341,27 @@ class Moments:
         return self._count("neginf")
 
     def _count(self, kind: str) -> npt.NDArray[np.int64]:
-        return self._core.counts()[_KINDS.index(kind)].copy()
+        return np.array(self._impl.counts()[_KINDS.index(kind)])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the features."""
-        return self._core.shape
+        return self._impl.shape
 
     @property
     def names(self) -> tuple[str, ...] | None:
         """The features' names in C order, if they have any."""
-        return tuple(self._core.names) or None
+        return tuple(self._impl.names) or None
 
     @property
     def weighted(self) -> bool:
         """Whether the data had weights."""
-        return self._core.weighted
+        return self._impl.weighted
 
     @property
     def digest(self) -> str:
         """Digest of shape, sums and counts, names apart: what to compare between machines."""
-        return self._core.digest
+        return self._impl.digest
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state as a JSON document, which `exactnorm.load` reads.
@@ -374,15 +373,15 @@ class Moments:
         OSError
             If the file cannot be written; it is as it was.
         """
-        self._core.save(os.fsencode(path))
+        self._impl.save(os.fsencode(path))
 
     def to_bytes(self) -> bytes:
         """Return the state as a CBOR document, which `exactnorm.from_bytes` reads. Same state, same bytes."""
-        return self._core.to_bytes()
+        return self._impl.to_bytes()
 
     def copy(self) -> Moments:
         """Return an object of its own with the same state."""
-        return self._of(self._core.copy())
+        return self._of(self._impl.copy())
 
     def __copy__(self) -> Moments:
         return self.copy()
@@ -406,9 +405,3 @@ def _restore(cls: type[Moments], document: bytes) -> Moments:
     if not isinstance(core, _core.Moments):
         raise _core.StateError("expected the state of Moments, got that of a Normalization")
     return cls._of(core)
-
-
-def _list_of(names: Names) -> list[str]:
-    if isinstance(names, str):
-        raise TypeError(f"expected a sequence of names, got the string {names!r}")
-    return [] if names is None else list(names)

@@ -12,21 +12,22 @@ import numpy.typing as npt
 
 from exactnorm import _core, _html
 from exactnorm._apply import apply
+from exactnorm._arguments import Axis, Policy, at_least_one, given_values, ints_of
 from exactnorm._inputs import Source
-from exactnorm._learn import Axis, axes_of, feed
-from exactnorm._moments import Moments, Policy
+from exactnorm._learn import feed
+from exactnorm._moments import Moments
 from exactnorm._warn import warn
 
 
 class Normalization:
-    """Learns the mean and variance of every feature and applies ``(x - mean) / sqrt(variance)``.
+    """Learn the mean and variance of every feature and applies ``(x - mean) / sqrt(variance)``.
 
-    It does what ``tf.keras.layers.Normalization`` does, with the same arguments, and needs no framework. What it has
-    learned is exact (see `Moments`): it does not depend on the order, the batches or the machine, it can be merged
-    with that of other layers, and data can be forgotten.
+    It does what ``tf.keras.layers.Normalization`` does, with the same arguments, and needs no framework.
+    What it has learned is exact (see `Moments`): it does not depend on the order, the batches or the
+    machine, it can be merged with that of other layers, and data can be forgotten.
 
-    Calls use the statistics of the last `finalize_state`, with which `adapt`, `merge_state` and `forget` end. Before
-    that a call returns its input, with one warning.
+    Calls use the statistics of the last `finalize_state`, with which `adapt`, `merge_state` and `forget`
+    end. Before that a call returns its input, with one warning.
 
     Parameters
     ----------
@@ -43,16 +44,16 @@ class Normalization:
     nan_policy, inf_policy : {"propagate", "omit", "raise"}
         What NaN and infinities among the learned values mean; see `Moments.mean`. Propagating warns.
     constant_policy : {"epsilon", "unit", "raise"}
-        What a feature of variance 0 is divided by: epsilon; 1, as scikit-learn does (epsilon is not used then at
-        all); nothing, an error.
+        What a feature of variance 0 is divided by: epsilon; 1, as scikit-learn does (epsilon is not used
+        then at all); nothing, an error.
     name : str, optional
         For messages.
 
     Raises
     ------
     ValueError
-        If only one of mean and variance is given, for a variance that is negative or NaN, and for unknown policies
-        and dtypes.
+        If only one of mean and variance is given, for a variance that is negative or NaN, and for unknown
+        policies and dtypes.
 
     Examples
     --------
@@ -74,7 +75,7 @@ class Normalization:
            [ 0.        ]], dtype=float32)
     """
 
-    _core: _core.Normalization
+    _impl: _core.Normalization
 
     def __init__(
         self,
@@ -89,11 +90,11 @@ class Normalization:
         constant_policy: Literal["epsilon", "unit", "raise"] = "epsilon",
         name: str | None = None,
     ) -> None:
-        self._core = _core.Normalization(
-            axis=None if axis is None else axes_of(axis),
+        self._impl = _core.Normalization(
+            axis=None if axis is None else ints_of(axis),
             axis_is_list=not (axis is None or isinstance(axis, SupportsIndex)),
-            mean=_given(mean, "mean"),
-            variance=_given(variance, "variance"),
+            mean=given_values(mean, "mean"),
+            variance=given_values(variance, "variance"),
             invert=bool(invert),
             epsilon=float(epsilon),
             dtype=dtype if isinstance(dtype, str) else np.dtype(dtype).name,
@@ -106,7 +107,7 @@ class Normalization:
     @classmethod
     def _of(cls, core: _core.Normalization) -> Normalization:
         layer = object.__new__(cls)
-        layer._core = core
+        layer._impl = core
         return layer
 
     def adapt(
@@ -122,14 +123,15 @@ class Normalization:
 
         Parameters
         ----------
-        data : array, table, dict, or iterable of these
-            As for `Moments.from_data`. An iterable's elements are batches; one that is a single row (of rank 1, where
-            the layer keeps an axis) or a single number is a batch of one.
+        data : Moments, array, table, dict, or iterable of batches
+            Moments that have been learned elsewhere, or data as for `Moments.from_data`. Of an iterable, an
+            element that is one row (rank 1, where the layer keeps an axis) or one number is a batch of one.
         batch_size : int, optional
-            For Keras's sake: the result does not depend on it. With steps, how many rows of an array make a step.
+            For Keras's sake: the result does not depend on it. With steps, how many rows of an array make a
+            step.
         steps : int, optional
-            How many batches to take. Needed if the data are endless. Of an array, steps × batch_size rows are taken,
-            or all without a batch_size.
+            How many batches to take. Needed if the data are endless. Of an array, steps × batch_size rows
+            are taken, or all without a batch_size.
         use_sample_weight : bool, default False
             Use the weights of (x, y, sample_weight), which are ignored otherwise.
         threads : int, optional
@@ -138,9 +140,9 @@ class Normalization:
         Raises
         ------
         ValueError
-            If mean and variance were given; for data without values, a feature without values, data of another shape
-            than the layer was built for, and endless data without steps. The layer is as it was, as it is after any
-            error and after Ctrl-C.
+            If mean and variance were given; for data without values, a feature without values, data of
+            another shape than the layer was built for, and endless data without steps. The layer is as it
+            was, as it is after any error and after Ctrl-C.
         TypeError
             For data that are not numbers or booleans.
 
@@ -155,18 +157,26 @@ class Normalization:
         >>> layer([0, 1, 2])
         array([0., 1., 2.], dtype=float32)
         """
-        batch_size = _at_least_one(batch_size, "batch_size")
-        steps = _at_least_one(steps, "steps")
+        batch_size = at_least_one(batch_size, "batch_size")
+        steps = at_least_one(steps, "steps")
+        adaptation = _core.Adaptation(self._impl)
+        if isinstance(data, Moments):
+            adaptation.merge(data._impl)
+            adaptation.commit()
+            self._warn()
+            return
         source = Source(data, use_sample_weight=use_sample_weight, steps=steps, batch_size=batch_size)
         if source.is_stream and batch_size is not None:
             warn(["batch_size is ignored: the data are batches already"], UserWarning)
-        feed(adaptation := _core.Adaptation(self._core), self._core, source, threads=threads)
+        feed(adaptation, self._impl, source, threads=threads)
         adaptation.commit()
         if source.shortfall is not None:
             warn([source.shortfall], UserWarning)
         self._warn()
 
-    def compile(self, run_eagerly: bool | None = None, steps_per_execution: SupportsIndex | None = None) -> None:
+    def compile(
+        self, run_eagerly: bool | None = None, steps_per_execution: SupportsIndex | None = None
+    ) -> None:
         """Do nothing: there is nothing to configure. The arguments are checked as Keras 2.7 does.
 
         Parameters
@@ -184,7 +194,7 @@ class Normalization:
         """
         if run_eagerly is not None and not isinstance(run_eagerly, (bool, np.bool_)):
             raise TypeError(f"expected run_eagerly to be a bool or None, got {run_eagerly!r}")
-        _at_least_one(steps_per_execution, "steps_per_execution")
+        at_least_one(steps_per_execution, "steps_per_execution")
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Fix the rank and the extents of the kept axes.
@@ -197,10 +207,10 @@ class Normalization:
         Raises
         ------
         ValueError
-            For axes that the shape lacks, an unknown kept extent, mean and variance that do not broadcast, and a shape
-            other than the layer was built for.
+            For axes that the shape lacks, an unknown kept extent, mean and variance that do not broadcast,
+            and a shape other than the layer was built for.
         """
-        self._core.build([-1 if extent is None else operator.index(extent) for extent in input_shape])
+        self._impl.build([-1 if extent is None else operator.index(extent) for extent in input_shape])
         self._warn()
 
     def update_state(self, data: Any, *, threads: int | None = None) -> None:
@@ -208,7 +218,7 @@ class Normalization:
 
         Parameters
         ----------
-        data : array, table, dict, or iterable of these
+        data : Moments, array, table, dict, or iterable of batches
             As for `adapt`.
         threads : int, optional
             As for `Moments.from_data`.
@@ -220,7 +230,7 @@ class Normalization:
         ValueError, TypeError
             As `adapt`.
         """
-        self._core.update_state(self._learned(data, threads))
+        self._impl.update_state(self._learned(data, threads))
 
     def finalize_state(self) -> None:
         """Make calls use what has been learned. It does not change `is_adapted`, as in Keras 2.7.
@@ -230,12 +240,12 @@ class Normalization:
         ValueError
             For a feature without any value, and for what a policy refuses. The layer is as it was.
         """
-        self._core.finalize_state()
+        self._impl.finalize_state()
         self._warn()
 
     def reset_state(self) -> None:
         """Forget what was learned; calls keep their statistics until `finalize_state`, as in Keras 2.7."""
-        self._core.reset_state()
+        self._impl.reset_state()
 
     def merge_state(self, layers: Iterable[Normalization] | Normalization) -> None:
         """Add what other layers have learned, and use all of it.
@@ -261,7 +271,7 @@ class Normalization:
         for other in others:
             if not isinstance(other, Normalization):
                 raise TypeError(f"expected layers, got a {type(other).__name__}")
-        self._core.merge_state([other._core for other in others])
+        self._impl.merge_state([other._impl for other in others])
         self._warn()
 
     def forget(self, data: Any, *, threads: int | None = None) -> None:
@@ -269,8 +279,8 @@ class Normalization:
 
         Parameters
         ----------
-        data : Moments, array, table, dict, or iterable of these
-            Moments, or data as for `adapt`.
+        data : Moments, array, table, dict, or iterable of batches
+            As for `adapt`.
         threads : int, optional
             As for `Moments.from_data`.
 
@@ -290,16 +300,22 @@ class Normalization:
         >>> layer.mean
         array([[1.5]], dtype=float32)
         """
-        self._core.forget(data._core if isinstance(data, Moments) else self._learned(data, threads))
+        self._impl.forget(self._learned(data, threads))
         self._warn()
 
     def _learned(self, data: Any, threads: int | None) -> _core.Moments:
-        """Learn data aside, for a layer that is built."""
-        names = self._core.names if self._core.axes is not None else []
-        feed(adaptation := _core.Adaptation(self._core), self._core, Source(data), names=names, threads=threads)
+        """Learn data aside, for a layer that is built; Moments are what they are."""
+        if not self._impl.built:
+            raise RuntimeError("the layer is not built: call build, adapt or the layer first")
+        if isinstance(data, Moments):
+            return data._impl
+        adaptation = _core.Adaptation(self._impl)
+        feed(adaptation, self._impl, Source(data), names=self._impl.names, threads=threads)
         return adaptation.moments()
 
-    def __call__(self, x: Any, out: npt.NDArray[Any] | None = None, *, threads: int | None = None) -> npt.NDArray[Any]:
+    def __call__(
+        self, x: Any, out: npt.NDArray[Any] | None = None, *, threads: int | None = None
+    ) -> npt.NDArray[Any]:
         """Normalize, or with invert=True take back.
 
         Parameters
@@ -319,13 +335,16 @@ class Normalization:
         Raises
         ------
         ValueError
-            For another shape than the layer was built for (the message has both), and for an out that does not fit.
+            For another shape than the layer was built for (the message has both), and for an out that does
+            not fit.
         TypeError
             For data that are not numbers or booleans.
         """
         return self._apply(x, out, threads, opposite=False)
 
-    def inverse(self, x: Any, out: npt.NDArray[Any] | None = None, *, threads: int | None = None) -> npt.NDArray[Any]:
+    def inverse(
+        self, x: Any, out: npt.NDArray[Any] | None = None, *, threads: int | None = None
+    ) -> npt.NDArray[Any]:
         """Do the opposite of a call: ``mean + x * divisor``, or with invert=True normalize.
 
         Parameters, result and errors are those of a call.
@@ -342,44 +361,49 @@ class Normalization:
     def _apply(
         self, x: Any, out: npt.NDArray[Any] | None, threads: int | None, *, opposite: bool
     ) -> npt.NDArray[Any]:
-        result = apply(self._core, x, out, opposite=opposite, threads=threads)
+        result = apply(self._impl, x, out, opposite=opposite, threads=threads)
         self._warn()
         return result
 
     def _warn(self) -> None:
-        messages = self._core.take_warnings()
+        messages = self._impl.take_warnings()
         if messages:
             warn(messages, RuntimeWarning)
 
     @property
     def axis(self) -> tuple[int, ...]:
         """The axes to keep, as they were given; () for None, as in Keras."""
-        return tuple(self._core.options()["axis"] or ())
+        return tuple(self._impl.options()["axis"] or ())
 
     @property
     def invert(self) -> bool:
         """Whether calls go back."""
-        return bool(self._core.options()["invert"])
+        return bool(self._impl.options()["invert"])
 
     @property
     def name(self) -> str | None:
         """The layer's name, if it has one."""
-        return self._core.options()["name"] or None
+        return self._impl.options()["name"] or None
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The learned features' names in C order, if they have any."""
+        return tuple(self._impl.names) or None
 
     @property
     def built(self) -> bool:
         """Whether rank and kept extents are fixed."""
-        return self._core.built
+        return self._impl.built
 
     @property
     def is_adapted(self) -> bool:
         """Whether the layer has been fit to data: by `adapt`, `merge_state`, or before it was saved."""
-        return self._core.is_adapted
+        return self._impl.is_adapted
 
     @property
     def count(self) -> int:
         """How many elements a feature has had, of all kinds; as in Keras 2.7. See also ``moments.count``."""
-        return self._core.count
+        return self._impl.count
 
     @property
     def mean(self) -> npt.NDArray[Any]:
@@ -395,12 +419,15 @@ class Normalization:
         return self._statistics()[1]
 
     def _statistics(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        return self._core.statistics(self._core.options()["dtype"] == "float64")
+        return self._impl.statistics(self._impl.options()["dtype"] == "float64")
 
     @property
     def moments(self) -> Moments:
-        """A copy of what has been learned. RuntimeError before the layer is built, and if mean and variance were given."""
-        return Moments._of(self._core.moments())
+        """A copy of what has been learned.
+
+        RuntimeError before the layer is built, and if mean and variance were given.
+        """
+        return Moments._of(self._impl.moments())
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that `from_config` takes to make the same layer, not adapted.
@@ -412,7 +439,7 @@ class Normalization:
         >>> layer.axis
         (1, 2)
         """
-        config: dict[str, Any] = self._core.options()
+        config: dict[str, Any] = self._impl.options()
         axis, is_list = config["axis"], config.pop("axis_is_list")
         config["axis"] = axis if axis is None or is_list else axis[0]
         for key in ("mean", "variance"):
@@ -435,17 +462,17 @@ class Normalization:
         OSError
             If the file cannot be written; it is as it was.
         """
-        self._core.save(os.fsencode(path))
+        self._impl.save(os.fsencode(path))
 
     def to_bytes(self) -> bytes:
         """Return the same as a CBOR document, which `exactnorm.from_bytes` reads."""
-        return self._core.to_bytes()
+        return self._impl.to_bytes()
 
     def __copy__(self) -> Normalization:
-        return self._of(self._core.copy())
+        return self._of(self._impl.copy())
 
     def __deepcopy__(self, memo: object) -> Normalization:
-        return self._of(self._core.copy())
+        return self._of(self._impl.copy())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.to_bytes())
@@ -463,25 +490,3 @@ def _restore(cls: type[Normalization], document: bytes) -> Normalization:
     if not isinstance(core, _core.Normalization):
         raise _core.StateError("expected the state of a Normalization, got that of Moments")
     return cls._of(core)
-
-
-def _at_least_one(value: SupportsIndex | None, what: str) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, SupportsIndex):
-        raise TypeError(f"expected {what} to be an integer or None, got {value!r}")
-    number = operator.index(value)
-    if number < 1:
-        raise ValueError(f"expected {what} to be at least 1, got {number}")
-    return number
-
-
-def _given(values: Any, what: str) -> tuple[list[int], list[float]] | None:
-    if values is None:
-        return None
-    if hasattr(values, "assign"):  # TensorFlow's and Keras's
-        raise ValueError(f"a Normalization does not take a Variable as its {what}: its value would be copied once")
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        raise TypeError(f"expected {what} to be numbers, got dtype {array.dtype}")
-    return list(array.shape), array.astype(np.float64).ravel().tolist()

@@ -14,7 +14,7 @@ Chunks = Iterator[list[_core.Column]]
 
 
 class Table(NamedTuple):
-    """A batch of rows; a batch without any may lack the columns too. They may die when the next batch is asked for."""
+    """A batch of rows. Without rows it may lack columns; they may die when the next batch is asked for."""
 
     columns: list[_core.Column]
     names: list[str]
@@ -28,12 +28,12 @@ class Table(NamedTuple):
         return self.columns[0].rows if self.columns else 0
 
     def rows(self, rows: slice) -> Table:
-        """Some of the rows, without a copy."""
+        """Take some of the rows, without a copy."""
         first, last, _ = rows.indices(self.row_count)
         return self._replace(columns=[column.slice(first, max(0, last - first)) for column in self.columns])
 
     def columns_for(self, names: Sequence[str]) -> list[_core.Column]:
-        """The columns in the order of these features; ValueError if they are others. No names take what is there."""
+        """Put the columns in the order of these names, if any; ValueError if they are others."""
         if not names or not self.names or list(names) == self.names:
             return self.columns
         missing = [name for name in names if name not in set(self.names)]
@@ -45,8 +45,9 @@ class Table(NamedTuple):
                 if columns
             ]
             raise ValueError(f"the columns do not match the features' names: {'; '.join(found)}")
-        features = [column.feature(i) for column in self.columns for i in range(column.width)]
-        return [features[self.names.index(name)] for name in names]
+        features = (column.feature(i) for column in self.columns for i in range(column.width))
+        by_name = dict(zip(self.names, features))  # noqa: B905 - there are none without rows
+        return [by_name[name] for name in names if name in by_name]
 
 
 def table_kind(x: Any) -> Callable[[Any], Iterator[Table]] | None:
@@ -103,7 +104,7 @@ def _series_chunks(series: Any) -> Chunks:
         return
     kept_as = getattr(dtype, "numpy_dtype", None)  # of nullable and Arrow-backed dtypes
     if isinstance(kept_as, np.dtype) and kept_as.kind in "biuf":
-        values = from_array(series.to_numpy(dtype=kept_as, na_value=0))
+        values = from_array(series.to_numpy(dtype=kept_as, na_value=kept_as.type(0)))
         yield [_column(values._replace(valid=~np.asarray(series.isna())))]
         return
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 def warn(messages: Iterable[str], category: type[Warning]) -> None:
     """Issue warnings at the innermost line outside this package."""
-    level = 1
+    level = 2  # the caller, which frame 1 is
     frame = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "exactnorm":
         level += 1

@@ -49,7 +49,8 @@ std::vector<T> reading(const Moments& moments, std::string_view what, const Read
 }
 
 template <class T>
-nb::object read_as(PyMoments& self, std::string_view what, const Reading& how, std::vector<std::string>& empty) {
+nb::object read_as(PyMoments& self, std::string_view what, const Reading& how,
+                   std::vector<std::string>& empty) {
   Shape shape;
   std::vector<T> values = locked({&self.mutex}, [&] {
     Reading how_empty = how;
@@ -64,9 +65,9 @@ nb::object read_as(PyMoments& self, std::string_view what, const Reading& how, s
 }
 
 /// The numbers, and which features had none to give.
-std::pair<nb::object, std::vector<std::string>> read(PyMoments& self, std::string_view what, std::string_view dtype,
-                                                     std::string_view nan_policy, std::string_view inf_policy,
-                                                     std::int64_t ddof) {
+std::pair<nb::object, std::vector<std::string>> read(PyMoments& self, std::string_view what,
+                                                     std::string_view dtype, std::string_view nan_policy,
+                                                     std::string_view inf_policy, std::int64_t ddof) {
   const Reading how{policy_named(nan_policy, "nan_policy"), policy_named(inf_policy, "inf_policy"), ddof};
   std::vector<std::string> empty;
   nb::object values =
@@ -97,6 +98,24 @@ std::unique_ptr<PyMoments> combined(PyMoments& a, PyMoments& b, Combine combine)
   return std::make_unique<PyMoments>(locked({&a.mutex, &b.mutex}, [&] { return combine(a.value, b.value); }));
 }
 
+/// Some of the features, along one axis.
+Moments selected(const Moments& all, const std::vector<std::size_t>& indices) {
+  std::vector<std::string> names;
+  std::vector<Feature> features;
+  std::vector<ExactSum> weights;
+  for (const std::size_t index : indices) {
+    features.push_back(all.features().at(index));
+    if (!all.names().empty()) {
+      names.push_back(all.names()[index]);
+    }
+    if (all.weighted()) {
+      weights.push_back(all.weights()[index]);
+    }
+  }
+  const Shape shape{static_cast<std::int64_t>(features.size())};
+  return Moments::from_parts(shape, std::move(names), std::move(features), std::move(weights));
+}
+
 }  // namespace
 
 nb::bytes to_bytes(const std::string& text) { return nb::bytes(text.data(), text.size()); }
@@ -114,9 +133,14 @@ void bind_moments(nb::module_& module) {
            optional_view("valid"), "threads"_a = 0)
       .def("update_columns", &update_columns, "columns"_a, optional_view("where"), optional_view("weights"),
            "threads"_a = 0)
-      .def("merge", [](PyMoments& a, PyMoments& b) { locked({&a.mutex, &b.mutex}, [&] { a.value.merge(b.value); }); })
+      .def("merge",
+           [](PyMoments& a, PyMoments& b) {
+             locked({&a.mutex, &b.mutex}, [&] { a.value.merge(b.value); });
+           })
       .def("subtract",
-           [](PyMoments& a, PyMoments& b) { locked({&a.mutex, &b.mutex}, [&] { a.value.subtract(b.value); }); })
+           [](PyMoments& a, PyMoments& b) {
+             locked({&a.mutex, &b.mutex}, [&] { a.value.subtract(b.value); });
+           })
       .def("plus", [](PyMoments& a, PyMoments& b) { return combined(a, b, std::plus<>{}); })
       .def("minus", [](PyMoments& a, PyMoments& b) { return combined(a, b, std::minus<>{}); })
       .def("equals",
@@ -124,23 +148,42 @@ void bind_moments(nb::module_& module) {
              return locked({&a.mutex, &b.mutex}, [&] { return a.value == b.value; });
            })
       .def("copy", [](PyMoments& self) { return std::make_unique<PyMoments>(self.copy()); })
+      .def(
+          "select",
+          [](PyMoments& self, const std::vector<std::size_t>& features) {
+            return std::make_unique<PyMoments>(
+                locked({&self.mutex}, [&] { return selected(self.value, features); }));
+          },
+          "features"_a)
       .def("read", &read, "what"_a, "dtype"_a, "nan_policy"_a, "inf_policy"_a, "ddof"_a,
            "what: mean, variance or std. The numbers, and the features that had none to give.",
            nb::sig("def read(self, what: str, dtype: str, nan_policy: str, inf_policy: str, ddof: int) -> "
                    "tuple[numpy.typing.NDArray[numpy.floating], list[str]]"))
       .def("counts", &counts, "(5, *shape): finite, nan, null, posinf, neginf.",
            nb::sig("def counts(self) -> numpy.typing.NDArray[numpy.int64]"))
-      .def_prop_ro("shape", [](PyMoments& self) { return to_tuple(locked({&self.mutex}, [&] { return self.value.shape(); })); },
-                   nb::sig("def shape(self) -> tuple[int, ...]"))
-      .def_prop_ro("names", [](PyMoments& self) { return locked({&self.mutex}, [&] { return self.value.names(); }); })
+      .def_prop_ro(
+          "shape",
+          [](PyMoments& self) { return to_tuple(locked({&self.mutex}, [&] { return self.value.shape(); })); },
+          nb::sig("def shape(self) -> tuple[int, ...]"))
+      .def_prop_ro("names",
+                   [](PyMoments& self) { return locked({&self.mutex}, [&] { return self.value.names(); }); })
       .def("describe",
            [](PyMoments& self, std::size_t feature) {
              return locked({&self.mutex}, [&] { return self.value.describe(feature); });
            })
-      .def_prop_ro("weighted", [](PyMoments& self) { return locked({&self.mutex}, [&] { return self.value.weighted(); }); })
-      .def_prop_ro("digest", [](PyMoments& self) { return locked({&self.mutex}, [&] { return digest(self.value); }); })
+      .def("constant_features",
+           [](PyMoments& self) {
+             return locked({&self.mutex}, [&] { return self.value.constant_features(); });
+           })
+      .def_prop_ro(
+          "weighted",
+          [](PyMoments& self) { return locked({&self.mutex}, [&] { return self.value.weighted(); }); })
+      .def_prop_ro("digest",
+                   [](PyMoments& self) { return locked({&self.mutex}, [&] { return digest(self.value); }); })
       .def("to_bytes",
-           [](PyMoments& self) { return to_bytes(locked({&self.mutex}, [&] { return to_cbor(self.value); })); })
+           [](PyMoments& self) {
+             return to_bytes(locked({&self.mutex}, [&] { return to_cbor(self.value); }));
+           })
       .def("save", [](PyMoments& self, const nb::bytes& path) {
         const std::string name(path.c_str(), path.size());
         locked({&self.mutex}, [&] { save(name, self.value); });
@@ -151,7 +194,8 @@ void bind_moments(nb::module_& module) {
         const Shape extents = shape_of(shape);
         return to_tuple(feature_shape(extents, kept_axes(axis, extents.size())));
       },
-      "shape"_a, "axis"_a, nb::sig("def feature_shape(shape: Sequence[int], axis: Sequence[int]) -> tuple[int, ...]"));
+      "shape"_a, "axis"_a,
+      nb::sig("def feature_shape(shape: Sequence[int], axis: Sequence[int]) -> tuple[int, ...]"));
   module.def("kept_axes", &kept_axes, "axis"_a, "rank"_a);
 }
 

@@ -214,6 +214,9 @@ class PyAdaptation {
                                       .stop = stop});
     });
   }
+  void merge(PyMoments& moments) {
+    locked({&layer_->mutex, &moments.mutex}, [&] { adaptation_.update(moments.value); });
+  }
   void update_columns(const std::vector<const TableColumn*>& columns, const View* weights, int threads) {
     const std::vector<Column> plain = columns_of(columns);
     locked_watched(layer_->mutex, byte_count(plain), [&](const std::stop_token& stop) {
@@ -324,6 +327,7 @@ void bind_normalization(nb::module_& module) {
       .def("update_columns", &PyAdaptation::update_columns, "columns"_a, "weights"_a.none() = nb::none(),
            "threads"_a = 0)
       .def("update_array", &PyAdaptation::update_array, "column"_a, "weights"_a.none() = nb::none(), "threads"_a = 0)
+      .def("merge", &PyAdaptation::merge, "moments"_a)
       .def("set_names", &PyAdaptation::set_names, "names"_a)
       .def("moments", &PyAdaptation::moments)
       .def("commit", &PyAdaptation::commit);

@@ -32,7 +32,8 @@ def given(
     m, v = array("float64", mean), array("float64", variance)
     case: Case = {"name": name, "why": why, "x": as_json(x), "axis": axis}
     case["mean"], case["variance"] = hexes("float64", m.bits), hexes("float64", v.bits)
-    return use(case, Normalizer(m.values(), v.values(), **options), x, axis, out)
+    minus_zeros = tuple(i for i, b in enumerate(m.bits) if b == 1 << 63)
+    return use(case, Normalizer(m.values(), v.values(), minus_zeros=minus_zeros, **options), x, axis, out)
 
 
 def learned(name: str, why: str, x: Array, m: Moments, out: str = "float32", **options: Any) -> Case:
@@ -51,7 +52,7 @@ def use(case: Case, normalizer: Normalizer, x: Array, axis: Axis, out: str) -> C
     epsilon = hexes("float64", [encode("float64", normalizer.epsilon)])[0]
     case |= {"epsilon": epsilon, "constant_policy": normalizer.constant_policy, "out": out}
     for t in ("float32", "float64"):
-        case[f"mean_{t}"] = hexes(t, [encode(t, v) for v in normalizer.mean])
+        case[f"mean_{t}"] = hexes(t, normalizer.rounded_mean(t))
         case[f"divisor_{t}"] = hexes(t, normalizer.divisor(t))
         case[f"overflows_{t}"] = normalizer.overflows(t)
     case["compute_type"] = ref.compute_type(x.dtype, out)

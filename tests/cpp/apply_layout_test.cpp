@@ -1,4 +1,5 @@
-// Where the elements lie: any strides, in place, any number of threads, and what is refused. What one element becomes is normalizer_test's matter.
+// Where the elements lie: any strides, in place, any number of threads, and what is refused. What one element
+// becomes is normalizer_test's matter.
 
 #include <exactnorm/normalizer.hpp>
 
@@ -43,8 +44,9 @@ rc::Gen<Shape> shapes() {
     const std::size_t rank = *rc::gen::inRange<std::size_t>(0, 5);
     const std::size_t long_axis = *rc::gen::inRange<std::size_t>(0, 8);
     for (std::size_t i = 0; i < rank; ++i) {
-      shape.push_back(i == long_axis ? *rc::gen::element<std::int64_t>(511, 512, 513, 700, 1025)
-                                     : *rc::gen::weightedElement<std::int64_t>({{1, 0}, {4, 1}, {8, 2}, {8, 3}, {4, 5}}));
+      shape.push_back(
+          i == long_axis ? *rc::gen::element<std::int64_t>(511, 512, 513, 700, 1025)
+                         : *rc::gen::weightedElement<std::int64_t>({{1, 0}, {4, 1}, {8, 2}, {8, 3}, {4, 5}}));
     }
     return shape;
   });
@@ -54,7 +56,8 @@ Axes some_axes(std::size_t rank) {
   Axes axes;
   for (std::size_t i = 0; i < rank; ++i) {
     if (*rc::gen::arbitrary<bool>()) {
-      axes.push_back(*rc::gen::arbitrary<bool>() ? static_cast<int>(i) : static_cast<int>(i) - static_cast<int>(rank));
+      axes.push_back(*rc::gen::arbitrary<bool>() ? static_cast<int>(i)
+                                                 : static_cast<int>(i) - static_cast<int>(rank));
     }
   }
   if (axes.size() > 1 && *rc::gen::arbitrary<bool>()) {
@@ -85,7 +88,8 @@ std::vector<std::uint64_t> some_bits(DType dtype, std::size_t count, std::uint64
 }
 
 // Every element for itself, as a contiguous array of one, by a normalizer of its feature alone.
-std::vector<std::uint64_t> one_by_one(const Normalizer& normalizer, const Axes& kept, const StridedArray& x, DType out_dtype, bool invert) {
+std::vector<std::uint64_t> one_by_one(const Normalizer& normalizer, const Axes& kept, const StridedArray& x,
+                                      DType out_dtype, bool invert) {
   const std::vector<std::uint64_t> bits = x.bits();
   std::vector<std::uint64_t> result;
   std::size_t next = 0;
@@ -109,13 +113,16 @@ RC_GTEST_PROP(ApplyLayout, DoesNotMatter, ()) {
   const Shape shape = *shapes();
   const Axes axis = some_axes(shape.size());
   const Axes kept = kept_axes(axis, shape.size());
-  const DType in_dtype = *rc::gen::elementOf(std::vector(std::begin(arrays::all_dtypes), std::end(arrays::all_dtypes)));
-  const DType out_dtype = *rc::gen::elementOf(std::vector(std::begin(arrays::floating_dtypes), std::end(arrays::floating_dtypes)));
+  const DType in_dtype =
+      *rc::gen::elementOf(std::vector(std::begin(arrays::all_dtypes), std::end(arrays::all_dtypes)));
+  const DType out_dtype = *rc::gen::elementOf(
+      std::vector(std::begin(arrays::floating_dtypes), std::end(arrays::floating_dtypes)));
   const bool invert = *rc::gen::arbitrary<bool>();
   const Normalizer normalizer = some_normalizer(feature_shape(shape, kept), axis);
 
   StridedArray x(in_dtype, shape, *layouts(shape.size()));
-  x.set_bits(some_bits(in_dtype, static_cast<std::size_t>(element_count(shape)), *rc::gen::arbitrary<std::uint64_t>()));
+  x.set_bits(some_bits(in_dtype, static_cast<std::size_t>(element_count(shape)),
+                       *rc::gen::arbitrary<std::uint64_t>()));
   const Layout layout = *layouts(shape.size());
   StridedArray out(out_dtype, shape, layout);
   invert ? normalizer.inverse(x.view(), out.mutable_view()) : normalizer.apply(x.view(), out.mutable_view());
@@ -160,7 +167,8 @@ TEST(ApplyLayout, WithoutAxisKeepsTheLast) {
   x.set_bits(some_bits(DType::float32, 24, 1));
   StridedArray out(DType::float32, {4, 2, 3});
   normalizer.apply(x.view(), out.mutable_view());
-  EXPECT_TRUE(equal_bits(DType::float32, out.bits(), one_by_one(normalizer, {1, 2}, x, DType::float32, false)));
+  EXPECT_TRUE(
+      equal_bits(DType::float32, out.bits(), one_by_one(normalizer, {1, 2}, x, DType::float32, false)));
 }
 
 TEST(ApplyLayout, ZeroStridesOfTheInputRepeatIt) {
@@ -176,7 +184,10 @@ TEST(ApplyLayout, ZeroStridesOfTheInputRepeatIt) {
 
 TEST(ApplyLayout, ThreadsDoNotMatter) {
   // Large enough to be shared, with a last share that is not full.
-  for (const auto& [shape, axis] : {std::pair{Shape{40001, 7}, Axes{1}}, {Shape{3, 100003}, Axes{1}}, {Shape{280007}, Axes{}}, {Shape{11, 3, 9001}, Axes{1}}}) {
+  for (const auto& [shape, axis] : {std::pair{Shape{40001, 7}, Axes{1}},
+                                    {Shape{3, 100003}, Axes{1}},
+                                    {Shape{280007}, Axes{}},
+                                    {Shape{11, 3, 9001}, Axes{1}}}) {
     const Normalizer normalizer = some_normalizer(feature_shape(shape, axis), axis);
     const auto count = static_cast<std::size_t>(element_count(shape));
     std::vector<float> x(count);
@@ -211,12 +222,15 @@ TEST(ApplyLayout, TakesMaximalRankAndNoElements) {
   x.set_bits(some_bits(DType::int32, 16, 5));
   StridedArray out(DType::float32, shape);
   normalizer.apply(x.view(), out.mutable_view());
-  EXPECT_TRUE(equal_bits(DType::float32, out.bits(), one_by_one(normalizer, kept_axes(axis, max_rank), x, DType::float32, false)));
+  EXPECT_TRUE(equal_bits(DType::float32, out.bits(),
+                         one_by_one(normalizer, kept_axes(axis, max_rank), x, DType::float32, false)));
 
   const Normalizer three = some_normalizer({3}, {});
-  EXPECT_NO_THROW(three.apply({nullptr, DType::float32, {0, 3}, {12, 4}}, {nullptr, DType::float32, {0, 3}, {12, 4}}));
+  EXPECT_NO_THROW(
+      three.apply({nullptr, DType::float32, {0, 3}, {12, 4}}, {nullptr, DType::float32, {0, 3}, {12, 4}}));
   const Normalizer none = some_normalizer({0}, {});
-  EXPECT_NO_THROW(none.apply({nullptr, DType::float32, {5, 0}, {0, 4}}, {nullptr, DType::float64, {5, 0}, {0, 8}}));
+  EXPECT_NO_THROW(
+      none.apply({nullptr, DType::float32, {5, 0}, {0, 4}}, {nullptr, DType::float64, {5, 0}, {0, 8}}));
 }
 
 // ---- what is refused
@@ -224,10 +238,13 @@ TEST(ApplyLayout, TakesMaximalRankAndNoElements) {
 class ApplyErrors : public ::testing::Test {
  protected:
   // Applies, expects that message, and that nothing was written.
-  void expect(const TensorView& in, const MutableTensorView& out, const std::string& message, int threads = 0) {
+  void expect(const TensorView& in, const MutableTensorView& out, const std::string& message,
+              int threads = 0) {
     const std::vector<float> before = memory;
-    EXPECT_THAT([&] { normalizer.apply(in, out, threads); }, ThrowsMessage<std::invalid_argument>(HasSubstr(message)));
-    EXPECT_THAT([&] { normalizer.inverse(in, out, threads); }, ThrowsMessage<std::invalid_argument>(HasSubstr(message)));
+    EXPECT_THAT([&] { normalizer.apply(in, out, threads); },
+                ThrowsMessage<std::invalid_argument>(HasSubstr(message)));
+    EXPECT_THAT([&] { normalizer.inverse(in, out, threads); },
+                ThrowsMessage<std::invalid_argument>(HasSubstr(message)));
     EXPECT_EQ(memory, before);
   }
 
@@ -237,13 +254,18 @@ class ApplyErrors : public ::testing::Test {
 };
 
 TEST_F(ApplyErrors, Shapes) {
-  expect(rows(x.data(), 2, 3), rows(memory.data(), 3, 3), "out must have the shape of the input, (2, 3), got (3, 3)");
-  expect(rows(x.data(), 3, 2), rows(memory.data(), 3, 2), "the input has shape (3, 2), whose kept axes do not have the feature shape (3,)");
-  expect(contiguous(x.data(), {}), contiguous(memory.data(), {}), "the input has shape (), whose kept axes do not have the feature shape (3,)");
+  expect(rows(x.data(), 2, 3), rows(memory.data(), 3, 3),
+         "out must have the shape of the input, (2, 3), got (3, 3)");
+  expect(rows(x.data(), 3, 2), rows(memory.data(), 3, 2),
+         "the input has shape (3, 2), whose kept axes do not have the feature shape (3,)");
+  expect(contiguous(x.data(), {}), contiguous(memory.data(), {}),
+         "the input has shape (), whose kept axes do not have the feature shape (3,)");
   expect({x.data(), DType::float32, {2, 3}, {4}}, rows(memory.data(), 2, 3), "needs as many strides");
-  expect({x.data(), DType::float32, {-2, 3}, {12, 4}}, {memory.data(), DType::float32, {-2, 3}, {12, 4}}, "-2");
+  expect({x.data(), DType::float32, {-2, 3}, {12, 4}}, {memory.data(), DType::float32, {-2, 3}, {12, 4}},
+         "-2");
   expect({nullptr, DType::float32, {2, 3}, {12, 4}}, rows(memory.data(), 2, 3), "null pointer");
-  normalizer = Normalizer::from({3}, std::vector{1.0, 2.0, 3.0}, std::vector{1.0, 2.0, 3.0}, {.axis = Axes{2}});
+  normalizer =
+      Normalizer::from({3}, std::vector{1.0, 2.0, 3.0}, std::vector{1.0, 2.0, 3.0}, {.axis = Axes{2}});
   expect(rows(x.data(), 2, 3), rows(memory.data(), 2, 3), "axis 2 is out of range");
 }
 
@@ -252,13 +274,15 @@ TEST_F(ApplyErrors, OutputDtype) {
   for (const DType dtype : arrays::all_dtypes) {
     if (!is_floating(dtype)) {
       out.dtype = dtype;
-      expect(rows(x.data(), 2, 3), out, "out must be float16, bfloat16, float32 or float64, got " + std::string(name_of(dtype)));
+      expect(rows(x.data(), 2, 3), out,
+             "out must be float16, bfloat16, float32 or float64, got " + std::string(name_of(dtype)));
     }
   }
 }
 
 TEST_F(ApplyErrors, RepeatedOutput) {
-  expect(rows(x.data(), 2, 3), {memory.data(), DType::float32, {2, 3}, {0, 4}}, "out must not repeat elements: its stride on axis 0 is 0");
+  expect(rows(x.data(), 2, 3), {memory.data(), DType::float32, {2, 3}, {0, 4}},
+         "out must not repeat elements: its stride on axis 0 is 0");
 }
 
 TEST_F(ApplyErrors, Threads) { expect(rows(x.data(), 2, 3), rows(memory.data(), 2, 3), "threads", -1); }
@@ -272,7 +296,8 @@ TEST_F(ApplyErrors, Overlap) {
   expect(rows(memory.data(), 3, 3), {memory.data(), DType::float32, {3, 3}, {4, 12}}, message);
   expect(rows(memory.data(), 4, 3), {memory.data(), DType::float64, {4, 3}, {24, 8}}, message);
   expect(rows(memory.data(), 4, 3), {memory.data(), DType::float16, {4, 3}, {6, 2}}, message);
-  expect(rows(memory.data(), 4, 3), {reinterpret_cast<char*>(memory.data()) + 1, DType::float32, {4, 3}, {12, 4}}, message);
+  expect(rows(memory.data(), 4, 3),
+         {reinterpret_cast<char*>(memory.data()) + 1, DType::float32, {4, 3}, {12, 4}}, message);
 }
 
 TEST_F(ApplyErrors, NeighboursInOneTableAreNoOverlap) {
@@ -284,7 +309,8 @@ TEST_F(ApplyErrors, NeighboursInOneTableAreNoOverlap) {
   EXPECT_EQ(memory[3], 6);
   EXPECT_EQ(memory[45], 6);
   // Even columns in, odd ones out.
-  EXPECT_NO_THROW(normalizer.apply({memory.data(), DType::float32, {8, 3}, {24, 8}}, {memory.data() + 1, DType::float32, {8, 3}, {24, 8}}));
+  EXPECT_NO_THROW(normalizer.apply({memory.data(), DType::float32, {8, 3}, {24, 8}},
+                                   {memory.data() + 1, DType::float32, {8, 3}, {24, 8}}));
 }
 
 // All bytes that a view's elements have.
@@ -306,10 +332,13 @@ RC_GTEST_PROP(Overlap, IsFoundExactly, ()) {
   static const std::vector<std::byte> memory(4096);
   const std::size_t rank = *rc::gen::inRange<std::size_t>(0, 4);
   const auto view = [rank] {
-    TensorView result{memory.data() + 2048 + *rc::gen::inRange(-60, 60), *rc::gen::elementOf(std::vector{DType::int8, DType::float16, DType::float32}),
-                      {}, {}};
+    TensorView result{memory.data() + 2048 + *rc::gen::inRange(-60, 60),
+                      *rc::gen::elementOf(std::vector{DType::int8, DType::float16, DType::float32}),
+                      {},
+                      {}};
     for (std::size_t i = 0; i < rank; ++i) {
-      result.shape.push_back(*rc::gen::weightedElement<std::int64_t>({{1, 0}, {4, 1}, {8, 2}, {8, 3}, {8, 5}}));
+      result.shape.push_back(
+          *rc::gen::weightedElement<std::int64_t>({{1, 0}, {4, 1}, {8, 2}, {8, 3}, {8, 5}}));
       result.strides.push_back(*rc::gen::inRange(-40, 40));
     }
     return result;
@@ -319,13 +348,15 @@ RC_GTEST_PROP(Overlap, IsFoundExactly, ()) {
   b.shape = a.shape;
   const std::set<const std::byte*> mine = bytes_of(a);
   const std::set<const std::byte*> theirs = bytes_of(b);
-  const bool shared = std::any_of(mine.begin(), mine.end(), [&](const std::byte* byte) { return theirs.contains(byte); });
+  const bool shared =
+      std::any_of(mine.begin(), mine.end(), [&](const std::byte* byte) { return theirs.contains(byte); });
   RC_CLASSIFY(shared);
   RC_ASSERT(may_overlap(a, b) == shared);
 }
 
 TEST(Overlap, OfHopelesslyTangledStridesIsAssumedWithoutLongSearch) {
-  // Even strides, odd distance: never the same byte. But the search looks at ranges of one byte and sums of eight strides.
+  // Even strides, odd distance: never the same byte. But the search looks at ranges of one byte and sums of
+  // eight strides.
   const std::vector<std::byte> memory(1);
   const Shape shape{1000, 1000, 1000, 1000};
   const TensorView a{memory.data(), DType::int8, shape, {9998, 9996, 9994, 9992}};

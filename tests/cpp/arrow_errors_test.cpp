@@ -62,6 +62,10 @@ TEST(ArrowReader, NamesTypesThatAreNoNumbers) {
   const Node nested = lists("emb", 2, lists("", 3, doubles("", {}), {}), {});
   EXPECT_EQ(refusal<ArrowTypeError>({table({nested}, 0)}),
             "column 'emb': fixed_size_list of fixed_size_list of float64 is not a number");
+  const Node coded_twice = dictionary(numbers<std::int32_t>("i", "x", {}),
+                                      dictionary(numbers<std::int32_t>("i", "", {}), doubles("", {})));
+  EXPECT_EQ(refusal<ArrowTypeError>({table({coded_twice}, 0)}),
+            "column 'x': dictionary of dictionary of float64 is not a number");
 }
 
 TEST(ArrowReader, RefusesExtensionTypesByName) {
@@ -69,6 +73,10 @@ TEST(ArrowReader, RefusesExtensionTypesByName) {
   node.metadata = metadata_of("ARROW:extension:name", "pandas.period");
   EXPECT_EQ(refusal<ArrowTypeError>({table({node}, 1)}),
             "column 'when': extension type 'pandas.period' (int64) is not a number");
+  node.dictionary.push_back(doubles("", {1, 2}));
+  EXPECT_EQ(refusal<ArrowTypeError>({table({node}, 1)}),
+            "column 'when': extension type 'pandas.period' (dictionary of float64) is not a number");
+  node.dictionary.clear();
   node.metadata = metadata_of("comment", "pandas.period");
   EXPECT_THAT(read({table({node}, 1)}), ElementsAre(ElementsAre(1)));
 }

@@ -249,7 +249,8 @@ RC_GTEST_PROP(ArrowUpdate, IsTheTableHoweverItIsCut, ()) {
     const auto offset = std::min(at, *rc::gen::inRange<std::int64_t>(0, 9));
     std::vector<Node> nodes;
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      nodes.push_back(column_of(columns[i], "c" + std::to_string(i), at - offset, offset + length));
+      nodes.push_back(
+          column_of(columns[i], std::string(1, static_cast<char>('a' + i)), at - offset, offset + length));
     }
     const auto valid =
         *rc::gen::container<std::vector<bool>>(static_cast<std::size_t>(length), rc::gen::arbitrary<bool>());

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// What a caller may have done to the floating-point control word: all rounding modes, subnormals flushed or not.
+/// What a caller may have done to the floating-point control word: all rounding modes, subnormals flushed or
+/// not.
 
 #include <cstdint>
 #include <vector>
@@ -44,7 +45,8 @@ inline std::vector<Word> all() {
 }
 #endif
 
-/// Runs the body with that control word and gives back what it has become after it. The body must be calls alone: the compiler may move arithmetic.
+/// Runs the body with that control word and gives back what it has become after it. The body must be calls
+/// alone: the compiler may move arithmetic.
 template <class Body>
 __attribute__((noinline)) Word under(Word word, Body&& body) {
   const Word before = current();

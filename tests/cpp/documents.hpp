@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <rapidcheck.h>
 #include <cstddef>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <rapidcheck.h>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,11 +49,13 @@ inline std::string cbor_of(const std::variant<exactnorm::Moments, exactnorm::Nor
   return std::visit([](const auto& held) { return exactnorm::to_cbor(held); }, loaded);
 }
 
-/// The document with the digest and checksum that its content asks for, so that they do not hide what a test has changed.
+/// The document with the digest and checksum that its content asks for, so that they do not hide what a test
+/// has changed.
 inline std::string sealed(Json document) {
   for (const char* key : {"digest", "checksum"}) {
     const std::string error = error_of(document.dump());
-    const std::string marker = std::string(key) + ": the document was changed or damaged: its content gives \"";
+    const std::string marker =
+        std::string(key) + ": the document was changed or damaged: its content gives \"";
     if (error.starts_with(marker)) {
       document[key] = error.substr(marker.size(), error.find('"', marker.size()) - marker.size());
     }
@@ -64,22 +66,28 @@ inline std::string sealed(Json document) {
 /// Moments of random shape, data, kinds, names and weighting.
 inline rc::Gen<exactnorm::Moments> any_moments() {
   return rc::gen::exec([] {
-    const auto shape = *rc::gen::container<std::vector<std::int64_t>>(*rc::gen::inRange<std::size_t>(0, 4), rc::gen::inRange<std::int64_t>(0, 4));
+    const auto shape = *rc::gen::container<std::vector<std::int64_t>>(*rc::gen::inRange<std::size_t>(0, 4),
+                                                                      rc::gen::inRange<std::int64_t>(0, 4));
     exactnorm::Moments moments{exactnorm::Shape(shape)};
     const auto size = static_cast<std::int64_t>(moments.size());
     std::vector<std::int64_t> batch = {*rc::gen::inRange<std::int64_t>(0, 5)};
     batch.insert(batch.end(), shape.begin(), shape.end());
     const auto count = static_cast<std::size_t>(batch[0] * size);
     const auto values = *rc::gen::container<std::vector<double>>(
-        count, rc::gen::oneOf(rc::gen::arbitrary<double>(), rc::gen::elementOf(std::vector<double>{NAN, INFINITY, -INFINITY, 0.0, 5e-324, 1.7e308})));
-    const auto weights = *rc::gen::container<std::vector<float>>(static_cast<std::size_t>(batch[0]), rc::gen::elementOf(std::vector<float>{0, 1, 0.1F, 3e38F, 1e-45F}));
+        count, rc::gen::oneOf(
+                   rc::gen::arbitrary<double>(),
+                   rc::gen::elementOf(std::vector<double>{NAN, INFINITY, -INFINITY, 0.0, 5e-324, 1.7e308})));
+    const auto weights = *rc::gen::container<std::vector<float>>(
+        static_cast<std::size_t>(batch[0]),
+        rc::gen::elementOf(std::vector<float>{0, 1, 0.1F, 3e38F, 1e-45F}));
     exactnorm::UpdateOptions options;
     if (*rc::gen::arbitrary<bool>()) {
       options.weights = exactnorm::contiguous(weights.data(), exactnorm::Shape{batch[0]});
     }
     moments.update(exactnorm::contiguous(values.data(), exactnorm::Shape(batch)), {}, options);
     if (size > 0 && *rc::gen::arbitrary<bool>()) {
-      const auto stems = *rc::gen::container<std::vector<std::string>>(static_cast<std::size_t>(size), rc::gen::string<std::string>());
+      const auto stems = *rc::gen::container<std::vector<std::string>>(static_cast<std::size_t>(size),
+                                                                       rc::gen::string<std::string>());
       std::vector<std::string> names;
       for (std::size_t i = 0; i < stems.size(); ++i) {
         std::string name;

@@ -1,4 +1,5 @@
-// The numbers: readings, divisors, every conversion and every step of the arithmetic, whatever the caller's control word.
+// The numbers: readings, divisors, every conversion and every step of the arithmetic, whatever the caller's
+// control word.
 
 #include <exactnorm/normalizer.hpp>
 
@@ -61,14 +62,19 @@ const json& vectors() {
   return cases;
 }
 
-Normalizer build(const json& c, const Shape& shape) {
+std::optional<Moments> moments_of(const json& c) {
+  return c.contains("state") ? std::optional(moments_from_bytes(c["state"].get<std::string>()))
+                             : std::nullopt;
+}
+
+Normalizer build(const json& c, const Shape& shape, const std::optional<Moments>& moments) {
   NormalizerOptions options{.axis = c["axis"].is_null() ? Axes{} : c["axis"].get<Axes>(),
                             .constant_policy = constant_policy_named(c["constant_policy"].get<std::string>()),
                             .epsilon = doubles(json::array({c["epsilon"]}))[0]};
-  if (c.contains("state")) {
+  if (moments) {
     options.nan_policy = policy_named(c["nan_policy"].get<std::string>(), "nan_policy");
     options.inf_policy = policy_named(c["inf_policy"].get<std::string>(), "inf_policy");
-    return Normalizer::from(moments_from_bytes(c["state"].get<std::string>()), options);
+    return Normalizer::from(*moments, options);
   }
   const Shape features = feature_shape(shape, kept_axes(*options.axis, shape.size()));
   return Normalizer::from(features, doubles(c["mean"]), doubles(c["variance"]), options);
@@ -95,10 +101,10 @@ TEST(NormalizerVectors, Hold) {
     SCOPED_TRACE(c["name"].get<std::string>());
     const StridedArray x = array_of(c["x"]);
     if (c.contains("error")) {
-      EXPECT_THROW(build(c, x.shape()), std::invalid_argument);
+      EXPECT_THROW(build(c, x.shape(), moments_of(c)), std::invalid_argument);
       continue;
     }
-    const Normalizer normalizer = build(c, x.shape());
+    const Normalizer normalizer = build(c, x.shape(), moments_of(c));
     expect_scale<float>(normalizer, c, "float32");
     expect_scale<double>(normalizer, c, "float64");
     StridedArray out(dtype_named(c["out"].get<std::string>()), x.shape());
@@ -120,15 +126,10 @@ TEST(NormalizerVectors, HoldUnderEveryControlWordAndLeaveIt) {
       const StridedArray x = array_of(c["x"]);
       StridedArray forward(dtype_named(c["out"].get<std::string>()), x.shape());
       StridedArray inverse = forward;
-      // Building reads documents, which is not this test's matter, so given numbers alone are built under the control word.
+      const std::optional<Moments> moments = moments_of(c);
       std::optional<Normalizer> normalizer;
-      if (c.contains("state")) {
-        normalizer = build(c, x.shape());
-      }
       const control::Word after = control::under(word, [&] {
-        if (!normalizer) {
-          normalizer = build(c, x.shape());
-        }
+        normalizer = build(c, x.shape(), moments);
         normalizer->apply(x.view(), forward.mutable_view());
         normalizer->inverse(x.view(), inverse.mutable_view());
       });
@@ -150,7 +151,8 @@ T rounded(const ExactSum& exact) {
 
 template <class T>
 T exact_quotient(T a, T b) {  // b > 0
-  return rounded_quotient<T>(ExactSum::from_double(static_cast<double>(a)), ExactSum::from_double(static_cast<double>(b)));
+  return rounded_quotient<T>(ExactSum::from_double(static_cast<double>(a)),
+                             ExactSum::from_double(static_cast<double>(b)));
 }
 
 template <class T>
@@ -166,7 +168,8 @@ std::optional<T> exact_forward(T x, T mean, T divisor) {
 
 template <class T>
 std::optional<T> exact_inverse(T x, T mean, T divisor) {
-  const T product = rounded<T>(ExactSum::from_double(static_cast<double>(x)) * ExactSum::from_double(static_cast<double>(divisor)));
+  const T product = rounded<T>(ExactSum::from_double(static_cast<double>(x)) *
+                               ExactSum::from_double(static_cast<double>(divisor)));
   if (!std::isfinite(product)) {
     return {};
   }
@@ -186,8 +189,9 @@ rc::Gen<T> finite_numbers() {
                      const T value = std::bit_cast<T>(bits);
                      return std::isfinite(value) ? value : T{0};
                    }),
-      rc::gen::map(rc::gen::arbitrary<Bits>(),
-                   [](Bits bits) { return std::bit_cast<T>(static_cast<Bits>(bits & ((Bits{4} << fraction) - 1))); }),
+      rc::gen::map(
+          rc::gen::arbitrary<Bits>(),
+          [](Bits bits) { return std::bit_cast<T>(static_cast<Bits>(bits & ((Bits{4} << fraction) - 1))); }),
       rc::gen::map(rc::gen::inRange(-1000, 1000), [](int value) { return static_cast<T>(value) / T{8}; }));
 }
 
@@ -217,7 +221,9 @@ void expect_exact_arithmetic() {
 }
 
 RC_GTEST_PROP(NormalizerArithmetic, Float32StepsAreCorrectlyRounded, ()) { expect_exact_arithmetic<float>(); }
-RC_GTEST_PROP(NormalizerArithmetic, Float64StepsAreCorrectlyRounded, ()) { expect_exact_arithmetic<double>(); }
+RC_GTEST_PROP(NormalizerArithmetic, Float64StepsAreCorrectlyRounded, ()) {
+  expect_exact_arithmetic<double>();
+}
 
 // ---- conversions, by the identity
 
@@ -265,7 +271,8 @@ TEST(NormalizerConversions, DecodeEveryFloat16AndBfloat16) {
   }
 }
 
-// Between every two neighbours of the format: the lower one, its upper neighbourhood, just below the middle, the middle, just above it.
+// Between every two neighbours of the format: the lower one, its upper neighbourhood, just below the middle,
+// the middle, just above it.
 template <class T>
 void expect_nearest_half(DType dtype) {
   const unsigned last = dtype == DType::float16 ? 0x7c00 : 0x7f80;  // infinity
@@ -289,7 +296,8 @@ void expect_nearest_half(DType dtype) {
       expected.insert(expected.end(), {bits, bits | 0x8000});
     }
   }
-  x.insert(x.end(), {std::numeric_limits<T>::max(), -std::numeric_limits<T>::max(), up, -up, static_cast<T>(not_a_number)});
+  x.insert(x.end(), {std::numeric_limits<T>::max(), -std::numeric_limits<T>::max(), up, -up,
+                     static_cast<T>(not_a_number)});
   expected.insert(expected.end(), {last, last | 0x8000, last, last | 0x8000, last + 1});
   StridedArray out(dtype, {static_cast<std::int64_t>(x.size())});
   for (const control::Word word : control::all()) {
@@ -301,10 +309,13 @@ void expect_nearest_half(DType dtype) {
 TEST(NormalizerConversions, RoundFloat32ToTheNearestFloat16) { expect_nearest_half<float>(DType::float16); }
 TEST(NormalizerConversions, RoundFloat32ToTheNearestBfloat16) { expect_nearest_half<float>(DType::bfloat16); }
 TEST(NormalizerConversions, RoundFloat64ToTheNearestFloat16) { expect_nearest_half<double>(DType::float16); }
-TEST(NormalizerConversions, RoundFloat64ToTheNearestBfloat16) { expect_nearest_half<double>(DType::bfloat16); }
+TEST(NormalizerConversions, RoundFloat64ToTheNearestBfloat16) {
+  expect_nearest_half<double>(DType::bfloat16);
+}
 
 TEST(NormalizerConversions, RoundFloat64OnceAndNotThroughFloat32) {
-  // Just above the middle between 1 and the next number of the format; the float32 between is the middle itself, which would go to 1.
+  // Just above the middle between 1 and the next number of the format; the float32 between is the middle
+  // itself, which would go to 1.
   const std::vector<double> x{1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-8 + 0x1p-40};
   StridedArray half(DType::float16, {2});
   StridedArray bfloat(DType::bfloat16, {2});
@@ -319,15 +330,18 @@ void expect_integers() {
   auto x = *rc::gen::container<std::vector<Integer>>(40, rc::gen::arbitrary<Integer>());
   const int shift = *rc::gen::inRange(0, static_cast<int>(sizeof(Integer) * 8));
   for (Integer& value : x) {
-    value = static_cast<Integer>(std::numeric_limits<Integer>::max() - (value >> shift));  // near powers of two as well
+    value = static_cast<Integer>(std::numeric_limits<Integer>::max() -
+                                 (value >> shift));  // near powers of two as well
   }
-  x.insert(x.end(), {std::numeric_limits<Integer>::min(), std::numeric_limits<Integer>::max(), Integer{0}, Integer{1}});
+  x.insert(x.end(), {std::numeric_limits<Integer>::min(), std::numeric_limits<Integer>::max(), Integer{0},
+                     Integer{1}});
   std::vector<double> out(x.size());
   control::under(*rc::gen::elementOf(control::all()),
                  [&] { identity().apply(column(std::span<const Integer>(x)), column(std::span(out))); });
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const ExactSum exact = std::is_signed_v<Integer> ? ExactSum::from_integer(static_cast<std::int64_t>(x[i]))
-                                                     : ExactSum::from_unsigned(static_cast<std::uint64_t>(x[i]));
+    const ExactSum exact = std::is_signed_v<Integer>
+                               ? ExactSum::from_integer(static_cast<std::int64_t>(x[i]))
+                               : ExactSum::from_unsigned(static_cast<std::uint64_t>(x[i]));
     RC_ASSERT(out[i] == rounded<double>(exact));
   }
 }
@@ -368,21 +382,25 @@ TEST(Normalizer, ReadsMomentsAtBothTypes) {
   EXPECT_EQ(unit.scale<float>().divisor, (std::vector{m.std<float>()[0], 1.0F}));
   m.set_names({"age", "height"});
   EXPECT_THAT([&] { Normalizer::from(m, {.constant_policy = ConstantPolicy::raise}); },
-              ThrowsMessage<std::invalid_argument>("constant_policy is 'raise', and the variance is exactly 0 for 'height' (feature 1)"));
+              ThrowsMessage<std::invalid_argument>(
+                  "constant_policy is 'raise', and the variance is exactly 0 for 'height' (feature 1)"));
 }
 
 TEST(Normalizer, RefusesWhatAPolicyRefuses) {
   Moments m({2});
   const std::vector<double> x{1, not_a_number, 2, infinity};
   m.update(rows(x.data(), 2, 2));
-  EXPECT_THAT([&] { Normalizer::from(m, {.nan_policy = Policy::raise}); }, ThrowsMessage<std::invalid_argument>(HasSubstr("feature 1")));
-  EXPECT_THAT([&] { Normalizer::from(m, {.inf_policy = Policy::raise}); }, ThrowsMessage<std::invalid_argument>(HasSubstr("feature 1")));
+  EXPECT_THAT([&] { Normalizer::from(m, {.nan_policy = Policy::raise}); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("feature 1")));
+  EXPECT_THAT([&] { Normalizer::from(m, {.inf_policy = Policy::raise}); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("feature 1")));
   const Normalizer normalizer = Normalizer::from(m);
   EXPECT_TRUE(std::isnan(normalizer.scale<float>().divisor[1]));
 }
 
 TEST(Normalizer, OfSubnormalVariancesIsIndependentOfFlushing) {
-  // Constant or not: by comparison under denormals-are-zero, the first would be 0, and the second not negative.
+  // Constant or not: by comparison under denormals-are-zero, the first would be 0, and the second not
+  // negative.
   const std::vector<double> tiny{5e-324};
   const std::vector<double> below{-5e-324};
   for (const control::Word word : control::all()) {
@@ -405,19 +423,26 @@ TEST(Normalizer, OfSubnormalVariancesIsIndependentOfFlushing) {
 TEST(Normalizer, RefusesBadNumbers) {
   const std::vector<double> two{1, 2};
   const std::vector<double> one{1};
-  const auto from = [](const Shape& shape, const std::vector<double>& mean, const std::vector<double>& variance,
-                       const NormalizerOptions& options = {}) { return [=] { Normalizer::from(shape, mean, variance, options); }; };
+  const auto from = [](const Shape& shape, const std::vector<double>& mean,
+                       const std::vector<double>& variance, const NormalizerOptions& options = {}) {
+    return [=] { Normalizer::from(shape, mean, variance, options); };
+  };
   EXPECT_THAT(from({2}, one, two), ThrowsMessage<std::invalid_argument>(
                                        "mean needs 2 values, one for each feature of shape (2,), got 1"));
-  EXPECT_THAT(from({2}, two, one), ThrowsMessage<std::invalid_argument>(HasSubstr("variance needs 2 values")));
-  EXPECT_THAT(from({1, 2}, two, {1, -2}),
-              ThrowsMessage<std::invalid_argument>("variance of feature (0, 1) must not be negative or NaN, got -2"));
-  EXPECT_THAT(from({2}, two, {not_a_number, 1}), ThrowsMessage<std::invalid_argument>(HasSubstr("variance of feature 0")));
+  EXPECT_THAT(from({2}, two, one),
+              ThrowsMessage<std::invalid_argument>(HasSubstr("variance needs 2 values")));
+  EXPECT_THAT(
+      from({1, 2}, two, {1, -2}),
+      ThrowsMessage<std::invalid_argument>("variance of feature (0, 1) must not be negative or NaN, got -2"));
+  EXPECT_THAT(from({2}, two, {not_a_number, 1}),
+              ThrowsMessage<std::invalid_argument>(HasSubstr("variance of feature 0")));
   EXPECT_THAT(from({2}, two, {1, 0}, {.constant_policy = ConstantPolicy::raise}),
-              ThrowsMessage<std::invalid_argument>("constant_policy is 'raise', and the variance is exactly 0 for feature 1"));
+              ThrowsMessage<std::invalid_argument>(
+                  "constant_policy is 'raise', and the variance is exactly 0 for feature 1"));
   for (const double epsilon : {-1e-7, -5e-324, infinity, not_a_number}) {
-    EXPECT_THAT(from({2}, two, two, {.epsilon = epsilon}),
-                ThrowsMessage<std::invalid_argument>(HasSubstr("epsilon must be finite and not negative, got ")));
+    EXPECT_THAT(
+        from({2}, two, two, {.epsilon = epsilon}),
+        ThrowsMessage<std::invalid_argument>(HasSubstr("epsilon must be finite and not negative, got ")));
     EXPECT_THROW(Normalizer::from(Moments(), {.epsilon = epsilon}), std::invalid_argument);
   }
 }
@@ -442,7 +467,8 @@ TEST(Normalizer, FromPartsHoldsThePartsAndRefusesImpossibleOnes) {
   EXPECT_EQ(normalizer.axis(), Axes{0});
   Scale<double> bad = wide;
   bad.divisor.pop_back();
-  EXPECT_THAT([&] { Normalizer::from_parts({2}, narrow, bad, {}); }, ThrowsMessage<std::invalid_argument>(HasSubstr("divisor needs 2 values")));
+  EXPECT_THAT([&] { Normalizer::from_parts({2}, narrow, bad, {}); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("divisor needs 2 values")));
   bad = wide;
   bad.variance[1] = -1;
   EXPECT_THAT([&] { Normalizer::from_parts({2}, narrow, bad, {}); },
@@ -467,7 +493,8 @@ TEST(Normalizer, NamesItsPolicies) {
     EXPECT_EQ(constant_policy_named(name_of(policy)), policy);
   }
   EXPECT_THAT([] { constant_policy_named("none"); },
-              ThrowsMessage<std::invalid_argument>("constant_policy must be 'epsilon', 'unit' or 'raise', got 'none'"));
+              ThrowsMessage<std::invalid_argument>(
+                  "constant_policy must be 'epsilon', 'unit' or 'raise', got 'none'"));
 }
 
 }  // namespace

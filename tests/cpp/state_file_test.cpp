@@ -20,7 +20,8 @@ using testing::HasSubstr;
 
 class Files : public testing::Test {
  protected:
-  Files() : folder_(fs::temp_directory_path() / ("exactnorm-test-" + std::to_string(std::random_device()()))) {
+  Files()
+      : folder_(fs::temp_directory_path() / ("exactnorm-test-" + std::to_string(std::random_device()()))) {
     fs::create_directory(folder_);
   }
   ~Files() override { fs::remove_all(folder_); }
@@ -136,12 +137,15 @@ TEST_F(Files, RelativePaths) {
 }
 
 TEST_F(Files, WhatCannotBeWritten) {
-  EXPECT_THAT(failure(std::errc::no_such_file_or_directory, [&] { exactnorm::save(path("none") / "x.json", some_moments()); }),
+  EXPECT_THAT(failure(std::errc::no_such_file_or_directory,
+                      [&] { exactnorm::save(path("none") / "x.json", some_moments()); }),
               HasSubstr("none/x.json"));
   fs::create_directory(path("folder"));
-  EXPECT_THAT(failure(std::errc::is_a_directory, [&] { exactnorm::save(path("folder"), some_moments()); }), HasSubstr("folder"));
+  EXPECT_THAT(failure(std::errc::is_a_directory, [&] { exactnorm::save(path("folder"), some_moments()); }),
+              HasSubstr("folder"));
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
-  EXPECT_THAT(failure(std::errc::invalid_argument, [&] { exactnorm::save(path("pipe"), some_moments()); }), HasSubstr("pipe"));
+  EXPECT_THAT(failure(std::errc::invalid_argument, [&] { exactnorm::save(path("pipe"), some_moments()); }),
+              HasSubstr("pipe"));
   failure(std::errc::no_such_file_or_directory, [&] { exactnorm::save("", some_moments()); });
   EXPECT_THAT(names(), testing::UnorderedElementsAre("folder", "pipe"));
 }
@@ -155,7 +159,8 @@ TEST_F(Files, AFailedWriteLeavesTheOldFileAndNothingElse) {
   small.rlim_cur = 100'000;
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const std::string message = failure(std::errc::file_too_large, [&] { exactnorm::save(path("stats.json"), some_moments(10'000)); });
+  const std::string message =
+      failure(std::errc::file_too_large, [&] { exactnorm::save(path("stats.json"), some_moments(10'000)); });
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
   std::signal(SIGXFSZ, handler);
   EXPECT_THAT(message, HasSubstr("stats.json"));
@@ -164,9 +169,11 @@ TEST_F(Files, AFailedWriteLeavesTheOldFileAndNothingElse) {
 }
 
 TEST_F(Files, WhatCannotBeRead) {
-  EXPECT_THAT(failure(std::errc::no_such_file_or_directory, [&] { exactnorm::load(path("none.json")); }), HasSubstr("none.json"));
+  EXPECT_THAT(failure(std::errc::no_such_file_or_directory, [&] { exactnorm::load(path("none.json")); }),
+              HasSubstr("none.json"));
   fs::create_directory(path("folder"));
-  EXPECT_THAT(failure(std::errc::is_a_directory, [&] { exactnorm::load(path("folder")); }), HasSubstr("folder"));
+  EXPECT_THAT(failure(std::errc::is_a_directory, [&] { exactnorm::load(path("folder")); }),
+              HasSubstr("folder"));
 }
 
 TEST_F(Files, ErrorsNameTheFile) {

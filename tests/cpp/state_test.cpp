@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 
+#include <rapidcheck/gtest.h>
 #include <algorithm>
 #include <cmath>
-#include <rapidcheck/gtest.h>
 #include <utility>
 
 #include "documents.hpp"
@@ -67,13 +67,17 @@ TEST(Vectors, DigestsAndDocumentsOfWhatIsLearned) {
     std::vector<exactnorm::Feature> features;
     std::vector<exactnorm::ExactSum> weights;
     for (const Json& f : c["features"]) {
-      const auto exact = [&](const char* key) { return exactnorm::ExactSum::from_string(f[key].get<std::string>()); };
-      features.push_back({{f["count"], f["nan"], f["posinf"], f["neginf"], f["null"]}, exact("sum"), exact("sumsq")});
+      const auto exact = [&](const char* key) {
+        return exactnorm::ExactSum::from_string(f[key].get<std::string>());
+      };
+      features.push_back(
+          {{f["count"], f["nan"], f["posinf"], f["neginf"], f["null"]}, exact("sum"), exact("sumsq")});
       if (f.contains("weight")) {
         weights.push_back(exact("weight"));
       }
     }
-    const auto moments = Moments::from_parts(exactnorm::Shape(extents), c.value("names", std::vector<std::string>()), features, weights);
+    const auto moments = Moments::from_parts(exactnorm::Shape(extents),
+                                             c.value("names", std::vector<std::string>()), features, weights);
     EXPECT_EQ(exactnorm::digest(moments), c["digest"]);
     if (c.contains("json")) {
       EXPECT_EQ(exactnorm::to_json(moments), c["json"]);
@@ -142,7 +146,8 @@ RC_GTEST_PROP(Document, AnyChangedByteIsNoticed, ()) {
 }
 
 TEST(Document, EveryTruncationIsNoticed) {
-  for (const std::string& document : {exactnorm::to_json(two_features()), exactnorm::to_cbor(two_features())}) {
+  for (const std::string& document :
+       {exactnorm::to_json(two_features()), exactnorm::to_cbor(two_features())}) {
     for (std::size_t length = 0; length + 1 < document.size(); ++length) {
       EXPECT_NE(error_of(std::string_view(document).substr(0, length)), "") << length;
     }
@@ -182,15 +187,20 @@ TEST(Errors, NameThePlace) {
     changed[Json::json_pointer(pointer)] = value;
     return error_of(changed.dump());
   };
-  EXPECT_EQ(error("/features/1/sum", 3), "features[1].sum: expected an exact number, as a string, got an integer");
+  EXPECT_EQ(error("/features/1/sum", 3),
+            "features[1].sum: expected an exact number, as a string, got an integer");
   EXPECT_THAT(error("/features/1/sum", "0x2p+0"), StartsWith("features[1].sum: "));
   EXPECT_THAT(error("/features/0/sumsq", std::string(5000, '1')), StartsWith("features[0].sumsq: "));
-  EXPECT_EQ(error("/features/0/nan", -1), "features[0].nan: expected an integer from 0 to 9223372036854775807, got a negative integer");
-  EXPECT_EQ(error("/features/0/nan", 1.5), "features[0].nan: expected an integer from 0 to 9223372036854775807, got the number \"1.5\"");
+  EXPECT_EQ(error("/features/0/nan", -1),
+            "features[0].nan: expected an integer from 0 to 9223372036854775807, got a negative integer");
+  EXPECT_EQ(error("/features/0/nan", 1.5),
+            "features[0].nan: expected an integer from 0 to 9223372036854775807, got the number \"1.5\"");
   EXPECT_EQ(error("/features/0/nan", std::uint64_t{1} << 63),
             "features[0].nan: expected an integer from 0 to 9223372036854775807, got 9223372036854775808");
-  EXPECT_EQ(error("/features/0/nan", nullptr), "features[0].nan: expected an integer from 0 to 9223372036854775807, got null");
-  EXPECT_EQ(error("/features/0/nan", true), "features[0].nan: expected an integer from 0 to 9223372036854775807, got true");
+  EXPECT_EQ(error("/features/0/nan", nullptr),
+            "features[0].nan: expected an integer from 0 to 9223372036854775807, got null");
+  EXPECT_EQ(error("/features/0/nan", true),
+            "features[0].nan: expected an integer from 0 to 9223372036854775807, got true");
   EXPECT_EQ(error("/features/0/extra", 1), "features[0]: unknown key \"extra\"");
   EXPECT_EQ(error("/features/0/weight", "0x1p+0"), "features[1]: no weight, and one in the features before");
   EXPECT_EQ(error("/features/1/weight", "0x1p+0"), "features[1]: a weight, and none in the features before");
@@ -201,7 +211,8 @@ TEST(Errors, NameThePlace) {
   EXPECT_THAT(error("/names/1", "age"), HasSubstr("distinct"));
   EXPECT_THAT(error("/names", Json::array()), StartsWith("names: "));
   EXPECT_THAT(error("/names", {"a"}), HasSubstr("1 name"));
-  EXPECT_EQ(error("/shape/0", "2"), "shape[0]: expected an integer from 0 to 9223372036854775807, got a string");
+  EXPECT_EQ(error("/shape/0", "2"),
+            "shape[0]: expected an integer from 0 to 9223372036854775807, got a string");
   EXPECT_THAT(error("/shape", {3}), HasSubstr("(3,)"));
   EXPECT_THAT(error("/shape", std::vector<std::int64_t>(33, 1)), StartsWith("shape[32]: "));
   EXPECT_THAT(error("/shape", {std::int64_t{1} << 40, std::int64_t{1} << 40}), StartsWith("shape: "));
@@ -209,8 +220,10 @@ TEST(Errors, NameThePlace) {
   EXPECT_EQ(error("/kind", "x"), "kind: expected \"normalization\", got \"x\"");
   EXPECT_EQ(error("/kind", "normalization"), "document: the key \"config\" is missing");
   EXPECT_EQ(error("/unknown\n", 1), "document: unknown key \"unknown\\x0a\"");
-  EXPECT_THAT(error("/digest", "x"), AllOf(StartsWith("digest: "), HasSubstr(exactnorm::digest(two_features()))));
-  EXPECT_THAT(error("/checksum", std::string(1000, 'x')), AllOf(StartsWith("checksum: "), HasSubstr("xxx...\"")));
+  EXPECT_THAT(error("/digest", "x"),
+              AllOf(StartsWith("digest: "), HasSubstr(exactnorm::digest(two_features()))));
+  EXPECT_THAT(error("/checksum", std::string(1000, 'x')),
+              AllOf(StartsWith("checksum: "), HasSubstr("xxx...\"")));
   EXPECT_THAT(error("/names/0", "weight"), StartsWith("checksum: "));
   EXPECT_THAT(error("/features/0/null", 1), StartsWith("digest: "));
   // n·S2 < S1²
@@ -234,7 +247,8 @@ TEST(Errors, DuplicateKeys) {
 TEST(Errors, Syntax) {
   const std::string good = exactnorm::to_json(two_features());
   EXPECT_THAT(error_of(good + "x"), StartsWith("byte " + std::to_string(good.size() + 1) + ": syntax error"));
-  EXPECT_EQ(error_of(good + std::string(1, '\0')), "byte " + std::to_string(good.size()) + ": a NUL character");
+  EXPECT_EQ(error_of(good + std::string(1, '\0')),
+            "byte " + std::to_string(good.size()) + ": a NUL character");
   EXPECT_EQ(error_of(""), "the document is empty");
   EXPECT_EQ(error_of(" \n\t\r"), "the document is empty");
   EXPECT_EQ(error_of("\xEF\xBB\xBF" + good), "byte 0: expected '{' (JSON) or a map (CBOR), got \"\\xef\"");
@@ -255,7 +269,9 @@ TEST(Errors, AnUnknownVersionIsSaidBeforeAnythingElse) {
   later["version"] = 2;
   later["aggregates"] = {{"version", 7}, {"deep", {{{"version", {8}}}}}};
   later["features"][0]["skew"] = 0.5;
-  const char* expected = "version: the document has version 2, which needs another release of exactnorm; this one reads version 1";
+  const char* expected =
+      "version: the document has version 2, which needs another release of exactnorm; this one reads version "
+      "1";
   EXPECT_EQ(error_of(later.dump()), expected);
   later["bytes"] = Json::binary({1, 2, 3});
   const std::vector<std::uint8_t> cbor = Json::to_cbor(later);
@@ -266,6 +282,8 @@ TEST(Errors, AnUnknownVersionIsSaidBeforeAnythingElse) {
   EXPECT_EQ(error_of(later.dump()), "document: unknown key \"aggregates\"");
   later.erase("version");
   EXPECT_EQ(error_of(later.dump()), "document: unknown key \"aggregates\"");
+  EXPECT_EQ(error_of(R"({"format": "other", "version": 2})"),
+            "format: expected \"exactnorm\", got \"other\"");
 }
 
 // ---- CBOR has one encoding
@@ -282,22 +300,27 @@ TEST(Cbor, OnlyTheCanonicalEncoding) {
   using namespace std::string_literals;
   EXPECT_THAT(replaced("\x65names\x81\x61x"s, "\x65names\x9f\x61x\xff"s), HasSubstr("indefinite length"));
   EXPECT_THAT(replaced("\x65names\x81\x61x"s, "\x65names\x81\x7f\x61x\xff"s), HasSubstr("indefinite length"));
-  EXPECT_THAT(replaced("\x65names\x81\x61x"s, "\x65names\x81\x41x"s), HasSubstr("names[0]: expected a string, got a byte string"));
+  EXPECT_THAT(replaced("\x65names\x81\x61x"s, "\x65names\x81\x41x"s),
+              HasSubstr("names[0]: expected a string, got a byte string"));
   EXPECT_THAT(replaced("\x65names\x81\x61x"s, "\x65names\x81\xc0\x61x"s), HasSubstr("a tag"));
   EXPECT_THAT(replaced("\x65names\x81\x61x"s, "\x65names\x81\x61\xff"s), HasSubstr("not UTF-8"));
   EXPECT_THAT(replaced("\x65names\x81\x61x"s, "\x78\x05names\x81\x61x"s), HasSubstr("shortest form"));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x18\x00"s), HasSubstr("shortest form"));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x19\x00\xff"s), HasSubstr("shortest form"));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x1a\x00\x00\xff\xff"s), HasSubstr("shortest form"));
-  EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x1b\x00\x00\x00\x00\xff\xff\xff\xff"s), HasSubstr("shortest form"));
-  EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\xf9\x00\x00"s), HasSubstr("features[0].nan: expected an integer from 0 to 9223372036854775807, got a float"));
+  EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x1b\x00\x00\x00\x00\xff\xff\xff\xff"s),
+              HasSubstr("shortest form"));
+  EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\xf9\x00\x00"s),
+              HasSubstr("features[0].nan: expected an integer from 0 to 9223372036854775807, got a float"));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\xf7"s), HasSubstr("a simple value"));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\xf8\x15"s), HasSubstr("a simple value"));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x1c"s), HasSubstr("reserved"));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x20"s), HasSubstr("features[0].nan: "));
-  EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x3b\xff\xff\xff\xff\xff\xff\xff\xff"s), HasSubstr("features[0].nan: "));
+  EXPECT_THAT(replaced("\x63nan\x00"s, "\x63nan\x3b\xff\xff\xff\xff\xff\xff\xff\xff"s),
+              HasSubstr("features[0].nan: "));
   EXPECT_THAT(replaced("\x63nan\x00"s, "\x03\x00"s), HasSubstr("a key that is no text string"));
-  EXPECT_THAT(replaced("\x63nan\x00\x66neginf\x00"s, "\x66neginf\x00\x63nan\x00"s), HasSubstr("features[0]: the key \"nan\" is out of order"));
+  EXPECT_THAT(replaced("\x63nan\x00\x66neginf\x00"s, "\x66neginf\x00\x63nan\x00"s),
+              HasSubstr("features[0]: the key \"nan\" is out of order"));
   EXPECT_THAT(error_of(good + "\xf6"), HasSubstr("expected the end"));
 }
 
@@ -312,8 +335,9 @@ TEST(Hostile, DeepNesting) {
     EXPECT_NE(error_of(text), "");
   }
   for (const char* open : {"\x81", "\xa1\x61x", "\x7f", "\x9f", "\xbf", "\xc1", "\x5f"}) {
-    std::string cbor = "\xa1\x68"
-                       "features";
+    std::string cbor =
+        "\xa1\x68"
+        "features";
     for (int i = 0; i < 1'000'000; ++i) {
       cbor += open;
     }

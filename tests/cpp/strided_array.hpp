@@ -21,8 +21,10 @@ namespace arrays {
 using exactnorm::DType;
 using exactnorm::Shape;
 
-constexpr DType all_dtypes[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64, DType::int8,   DType::int16, DType::int32,
-                                DType::int64,   DType::uint8,    DType::uint16,  DType::uint32,  DType::uint64, DType::boolean};
+constexpr DType all_dtypes[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64,
+                                DType::int8,    DType::int16,    DType::int32,   DType::int64,
+                                DType::uint8,   DType::uint16,   DType::uint32,  DType::uint64,
+                                DType::boolean};
 constexpr DType floating_dtypes[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64};
 
 /// Calls f(index) for every index of the shape, in C order.
@@ -51,7 +53,8 @@ struct Layout {
 
 class StridedArray {
  public:
-  StridedArray(DType dtype, const Shape& shape, const Layout& layout = {}) : dtype_(dtype), shape_(shape), strides_(shape) {
+  StridedArray(DType dtype, const Shape& shape, const Layout& layout = {})
+      : dtype_(dtype), shape_(shape), strides_(shape) {
     std::vector<std::size_t> order = layout.order;
     if (order.empty()) {
       order.resize(shape.size());
@@ -73,7 +76,9 @@ class StridedArray {
   exactnorm::TensorView view() const { return {memory_.data() + first_, dtype_, shape_, strides_}; }
   exactnorm::MutableTensorView mutable_view() { return {memory_.data() + first_, dtype_, shape_, strides_}; }
   /// The same memory as elements of another dtype of the same size.
-  exactnorm::MutableTensorView view_as(DType dtype) { return {memory_.data() + first_, dtype, shape_, strides_}; }
+  exactnorm::MutableTensorView view_as(DType dtype) {
+    return {memory_.data() + first_, dtype, shape_, strides_};
+  }
 
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
@@ -136,7 +141,8 @@ inline ::testing::AssertionResult equal_bits(DType dtype, const std::vector<std:
   }
   for (std::size_t i = 0; i < actual.size(); ++i) {
     if (actual[i] != expected[i] && !(is_nan_bits(dtype, actual[i]) && is_nan_bits(dtype, expected[i]))) {
-      return ::testing::AssertionFailure() << "element " << i << " is " << std::hex << actual[i] << ", expected " << expected[i];
+      return ::testing::AssertionFailure()
+             << "element " << i << " is " << std::hex << actual[i] << ", expected " << expected[i];
     }
   }
   return ::testing::AssertionSuccess();

@@ -1,0 +1,16 @@
+"""The command line: `exactnorm --help`. Needs ``pip install exactnorm[cli]``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the program `exactnorm`."""
+    try:
+        from exactnorm.cli._app import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("pyarrow", "rich", "typer"):
+            raise
+        sys.exit(f"exactnorm: the command line needs {error.name}: pip install 'exactnorm[cli]'")
+    app()

@@ -1,0 +1,55 @@
+"""Fixtures, and the line of the summary that says which kernels were tested."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "reference")]
+
+hypothesis.settings.register_profile("exactnorm", deadline=None)  # machines are slow when they are busy
+hypothesis.settings.load_profile("exactnorm")
+
+targets_run: set[str] = set()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `target` runs on every instruction set that this CPU has."""
+    if "target" in metafunc.fixturenames:
+        import exactnorm as en
+
+        supported = [target.name for target in en.targets() if target.supported]
+        metafunc.parametrize("target", supported, indirect=True)
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Force an instruction set; the value is its name."""
+    import exactnorm as en
+    from exactnorm.testing import force_target
+
+    with force_target(request.param):
+        assert [t.name for t in en.targets() if t.chosen] == [request.param]
+        targets_run.add(request.param)
+        yield request.param
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    try:
+        import exactnorm as en
+    except ImportError:
+        return
+    lists = {
+        "run": [t.name for t in en.targets() if t.name in targets_run],
+        "not run": [t.name for t in en.targets() if t.supported and t.name not in targets_run],
+        "lacking on this CPU": [t.name for t in en.targets() if not t.supported],
+    }
+    said = [
+        f"{what}: {', '.join(names) or 'none'}" for what, names in lists.items() if names or what != "not run"
+    ]
+    terminalreporter.write_line(f"dispatch targets {'; '.join(said)}")
