@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "float_bits.hpp"
+#include "given_values.hpp"
 #include "listed.hpp"
 #include "state_numbers.hpp"
 
@@ -20,59 +21,6 @@ std::string shape_text(const Shape& shape) {
     text.replace(at, 2, "None");
   }
   return text;
-}
-
-// A scalar, or nested lists; long ones cut short.
-std::string given_text(const GivenValues& given) {
-  if (given.shape.empty()) {
-    return state::real_to_text(given.values[0]);
-  }
-  constexpr std::size_t most = 10;
-  std::string text = "[";
-  for (std::size_t i = 0; i < given.values.size() && i < most; ++i) {
-    text += (i == 0 ? "" : ", ") + state::real_to_text(given.values[i]);
-  }
-  text += given.values.size() > most ? ", …]" : "]";
-  return given.shape.size() == 1 ? text : text + " of shape " + to_string(given.shape);
-}
-
-void check_given(const GivenValues& given, const char* what) {
-  if (element_count(given.shape) != static_cast<std::int64_t>(given.values.size())) {
-    throw std::invalid_argument(std::string(what) + " of shape " + to_string(given.shape) + " must have " +
-                                std::to_string(element_count(given.shape)) + " values, got " +
-                                std::to_string(given.values.size()));
-  }
-}
-
-// numpy's broadcasting to the shape, aligned at the last axis; extents of 1 in front may be too many. It is
-// what Keras 2.7 does, and more than 3 takes.
-std::vector<double> broadcast(const GivenValues& given, const Shape& shape, const char* what) {
-  const std::size_t surplus = given.shape.size() > shape.size() ? given.shape.size() - shape.size() : 0;
-  const std::size_t missing = shape.size() + surplus - given.shape.size();
-  bool fits =
-      std::all_of(given.shape.begin(), given.shape.begin() + surplus, [](std::int64_t n) { return n == 1; });
-  for (std::size_t i = missing; i < shape.size(); ++i) {
-    const std::int64_t extent = given.shape[i - missing + surplus];
-    fits = fits && (extent == shape[i] || extent == 1);
-  }
-  if (!fits) {
-    throw std::invalid_argument("the given " + std::string(what) + " of shape " + to_string(given.shape) +
-                                " does not broadcast to the shape of the kept axes, " + to_string(shape));
-  }
-  std::vector<double> values(static_cast<std::size_t>(element_count(shape)));
-  for (std::size_t to = 0; to < values.size(); ++to) {
-    auto index = static_cast<std::int64_t>(to);
-    std::int64_t from = 0;
-    std::int64_t step = 1;
-    for (std::size_t i = shape.size(); i-- > missing;) {
-      const std::int64_t extent = given.shape[i - missing + surplus];
-      from += extent == 1 ? 0 : index % shape[i] * step;
-      step *= extent;
-      index /= shape[i];
-    }
-    values[to] = given.values[static_cast<std::size_t>(from)];
-  }
-  return values;
 }
 
 std::int64_t total(const Counts& counts) {
@@ -98,15 +46,10 @@ void append(std::vector<std::string>& texts, std::vector<std::string> more) {
 // ---- construction and build
 
 Normalization::Normalization(NormalizationOptions options) : options_(std::move(options)) {
-  if (options_.mean.has_value() != options_.variance.has_value()) {
-    const auto text = [](const std::optional<GivenValues>& given) {
-      return given ? given_text(*given) : "None";
-    };
-    throw std::invalid_argument("when values are given, both `mean` and `variance` must be set; got mean " +
-                                text(options_.mean) + " and variance " + text(options_.variance));
-  }
   if (options_.mean) {
     check_given(*options_.mean, "mean");
+  }
+  if (options_.variance) {
     check_given(*options_.variance, "variance");
     const std::vector<double>& variance = options_.variance->values;
     for (std::size_t i = 0; i < variance.size(); ++i) {
@@ -115,6 +58,13 @@ Normalization::Normalization(NormalizationOptions options) : options_(std::move(
                                     " is " + state::real_to_text(variance[i]));
       }
     }
+  }
+  if (options_.mean.has_value() != options_.variance.has_value()) {
+    const auto text = [](const std::optional<GivenValues>& given) {
+      return given ? to_string(*given) : "None";
+    };
+    throw std::invalid_argument("when values are given, both `mean` and `variance` must be set; got mean " +
+                                text(options_.mean) + " and variance " + text(options_.variance));
   }
   check_epsilon(options_.epsilon);
   if (!is_floating(options_.dtype)) {
@@ -132,6 +82,10 @@ NormalizerOptions Normalization::normalizer_options(const Axes& axes) const {
 }
 
 Normalization::State Normalization::built_for(const Shape& input_shape, Warnings& warnings) const {
+  if (std::any_of(input_shape.begin(), input_shape.end(), [](std::int64_t extent) { return extent < -1; })) {
+    throw std::invalid_argument("extents must be -1 (unknown) or not negative, got shape " +
+                                to_string(input_shape));
+  }
   const Axes given = options_.axis.value_or(Axes{});
   Axes kept = kept_axes(given, input_shape.size());
   for (const int axis : kept) {
@@ -224,7 +178,7 @@ void Normalization::require_learning(std::string_view what) const {
     throw std::invalid_argument(
         "Cannot `" + std::string(what) +
         "` a Normalization layer that is initialized with static `mean` and `variance`, you passed mean " +
-        given_text(*options_.mean) + " and variance " + given_text(*options_.variance));
+        to_string(*options_.mean) + " and variance " + to_string(*options_.variance));
   }
 }
 
@@ -271,52 +225,6 @@ void Normalization::finalize(State& state, Warnings& warnings) const {
   state.normalizer = std::move(normalizer);
   warn_of_propagation(state, warnings);
   warn_of_overflow(state, warnings);
-}
-
-void Normalization::warn_of_propagation(const State& state, Warnings& warnings) const {
-  const std::vector<Feature>& features = state.moments.features();
-  const bool nan = options_.nan_policy == Policy::propagate;
-  const bool inf = options_.inf_policy == Policy::propagate;
-  std::vector<std::size_t> affected;
-  for (std::size_t i = 0; i < features.size(); ++i) {
-    const Counts& counts = features[i].counts;
-    if ((nan && counts.nan != 0) || (inf && (counts.posinf != 0 || counts.neginf != 0))) {
-      affected.push_back(i);
-    }
-  }
-  if (affected.empty()) {
-    return;
-  }
-  const auto item = [&](std::size_t i) {
-    const Counts& counts = features[affected[i]].counts;
-    std::string kinds;
-    const auto add = [&](bool propagates, std::int64_t count, const char* kind) {
-      if (propagates && count != 0) {
-        kinds += (kinds.empty() ? "" : " and ") + std::to_string(count) + kind;
-      }
-    };
-    add(nan, counts.nan, " NaN");
-    add(inf, counts.posinf, " +inf");
-    add(inf, counts.neginf, " -inf");
-    return state.moments.describe(affected[i]) + ": " + kinds;
-  };
-  warnings.push_back(
-      with_name("mean and variance are not finite where data are not; see nan_policy and inf_policy. " +
-                listed(affected.size(), item)));
-}
-
-void Normalization::warn_of_overflow(const State& state, Warnings& warnings) const {
-  const bool wide = compute_type(options_.dtype, options_.dtype) == DType::float64;
-  const std::vector<std::size_t> features =
-      wide ? state.normalizer.overflowing_features<double>() : state.normalizer.overflowing_features<float>();
-  if (!features.empty()) {
-    const std::string type = wide ? "float64" : "float32";
-    warnings.push_back(with_name("the variance is too large for " + type +
-                                 ", so that inputs which are computed in " + type +
-                                 " become 0: " + listed(features.size(), [&](std::size_t i) {
-                                   return state.moments.describe(features[i]);
-                                 })));
-  }
 }
 
 void Normalization::finalize_state() {

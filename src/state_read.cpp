@@ -11,16 +11,6 @@
 namespace exactnorm::state {
 namespace {
 
-Moments moments_from(Contents& c) {
-  const bool weighted = !c.weights.empty();
-  Moments moments =
-      Moments::from_parts(c.shape, std::move(c.names), std::move(c.features), std::move(c.weights));
-  if (weighted && !moments.weighted()) {
-    throw StateError("features: weights where nothing was counted");
-  }
-  return moments;
-}
-
 Normalization layer_from(Contents& c) {
   if (!c.has(Key::build)) {
     return Normalization(std::move(c.config));
@@ -29,7 +19,7 @@ Normalization layer_from(Contents& c) {
       Normalizer::from_parts(c.build.shape, std::move(c.narrow), std::move(c.wide), c.build.axes);
   std::optional<Moments> moments;
   if (c.has(Key::features)) {
-    moments = moments_from(c);
+    moments = Moments::from_parts(c.shape, std::move(c.names), std::move(c.features), std::move(c.weights));
   }
   return Normalization::from_parts(std::move(c.config), static_cast<std::size_t>(c.build.rank),
                                    std::move(c.build.axes), std::move(normalizer), std::move(moments),
@@ -81,7 +71,8 @@ std::variant<Moments, Normalization> read(ByteSource& source) {
       verify(contents, Document(layer));
       return layer;
     }
-    Moments moments = moments_from(contents);
+    Moments moments = Moments::from_parts(contents.shape, std::move(contents.names),
+                                          std::move(contents.features), std::move(contents.weights));
     verify(contents, Document(moments));
     return moments;
   } catch (const StateError&) {

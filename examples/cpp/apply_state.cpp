@@ -68,7 +68,7 @@ std::uintmax_t apply(State& state, const std::filesystem::path& from, const std:
   const std::uintmax_t chunk_rows = std::max<std::uintmax_t>(chunk_bytes / row_bytes, 1);
   std::vector<double> rows;
   std::vector<float> applied;
-  for (std::uintmax_t row = 0; row < n_rows; row += chunk_rows) {
+  for (std::uintmax_t row = 0; out && row < n_rows; row += chunk_rows) {
     const auto count = static_cast<std::size_t>(std::min(chunk_rows, n_rows - row));
     rows.resize(count * state.features);
     applied.resize(rows.size());

@@ -7,9 +7,9 @@
 #include <exactnorm/exactnorm.hpp>
 
 int main() {
-  const std::vector<double> table{25, 41000, 31, 57000, 40, 52000};  // 3 rows of 2 features
+  const std::vector<double> table{25, 1.75, 31, 1.62, 40, 1.80};  // 3 rows of 2 features
 
-  exactnorm::Moments moments({2}, {"age", "income"});
+  exactnorm::Moments moments({2}, {"age", "height"});
   moments.update(exactnorm::rows(table.data(), 3, 2));
   exactnorm::save("stats.json", moments);
 

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <exactnorm/moments.hpp>
 
-// The ABI of https://arrow.apache.org/docs/format/CDataInterface.html, word for word, unless somebody has declared it already.
+// The ABI of https://arrow.apache.org/docs/format/CDataInterface.html, word for word, unless somebody has
+// declared it already.
 #ifndef ARROW_C_DATA_INTERFACE
 #define ARROW_C_DATA_INTERFACE
 extern "C" {
@@ -54,7 +56,8 @@ struct ArrowArrayStream {
 
 namespace exactnorm {
 
-/// Thrown for an Arrow type that is not a number; a std::invalid_argument (TypeError in Python) that names column and type.
+/// Thrown for an Arrow type that is not a number; a std::invalid_argument (TypeError in Python) that names
+/// column and type.
 struct ArrowTypeError : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
@@ -65,14 +68,17 @@ struct ArrowTypeError : std::invalid_argument {
 ///     exactnorm::Moments m(reader.feature_shape(), reader.names());
 ///     while (reader.next()) m.update_columns(reader.columns());
 ///
-/// A struct is a table: one feature for each column, k features emb[0] … emb[k-1] for a fixed-size list emb of k numbers. Any other type is one feature
-/// of shape () (or (k,)) without a name. Taken: bool (arrow.bool8 too), (u)int8 … 64, float16, float32, float64, null (all null), dictionary-encoded
-/// ones (decoded), and fixed-size lists of all these. Everything else, other extension types included, is an ArrowTypeError; in a table, only if the
-/// column is read. A null list counts as k nulls; a null row of the struct makes every column null.
+/// A struct is a table: one feature for each column, k features emb[0] … emb[k-1] for a fixed-size list emb
+/// of k numbers. Any other type is one feature of shape () (or (k,)) without a name. Taken: bool (arrow.bool8
+/// too), (u)int8 … 64, float16, float32, float64, null (all null), dictionary-encoded ones (decoded), and
+/// fixed-size lists of all these. Everything else, other extension types included, is an ArrowTypeError; in a
+/// table, only if the column is read. A null list counts as k nulls; a null row of the struct makes every
+/// column null.
 class ArrowReader {
  public:
-  /// Takes *stream over, as Arrow's move does: its release becomes null, and the stream is released on every path. Throws ArrowTypeError if the stream is
-  /// no table, std::runtime_error with the stream's own message, std::invalid_argument (a released stream, a malformed schema, duplicate column names).
+  /// Takes *stream over, as Arrow's move does: its release becomes null, and the stream is released on every
+  /// path. Throws ArrowTypeError if the stream is no table, std::runtime_error with the stream's own message,
+  /// std::invalid_argument (a released stream, a malformed schema, duplicate column names).
   explicit ArrowReader(ArrowArrayStream* stream);
   /// One array and its schema (both taken over) as a stream of one batch.
   ArrowReader(ArrowArray* array, ArrowSchema* schema);
@@ -80,18 +86,22 @@ class ArrowReader {
   ArrowReader& operator=(ArrowReader&&) noexcept;
   ~ArrowReader();
 
-  /// Restricts and orders what is read, by names of columns or of single features (emb[2]); before the first next(). Throws, changing nothing,
-  /// std::invalid_argument naming a column the table lacks or a feature that comes twice, ArrowTypeError, std::logic_error after next().
+  /// Restricts and orders what is read, by names of columns or of single features (emb[2]); before the first
+  /// next(). Throws, changing nothing, std::invalid_argument naming a column the table lacks or a feature
+  /// that comes twice, ArrowTypeError, std::logic_error after next().
   void select(std::span<const std::string> column_names);
 
-  /// All of the table's own column names, in order (before fixed-size lists are spread); empty if the stream is no table.
+  /// All of the table's own column names, in order (before fixed-size lists are spread); empty if the stream
+  /// is no table.
   [[nodiscard]] const std::vector<std::string>& column_names() const noexcept;
-  /// Names (empty if no table) and shape of the features read. Throws ArrowTypeError naming the first column to be read that is not a number.
+  /// Names (empty if no table) and shape of the features read. Throws ArrowTypeError naming the first column
+  /// to be read that is not a number.
   [[nodiscard]] const std::vector<std::string>& names() const;
   [[nodiscard]] Shape feature_shape() const;
 
-  /// Goes to the next batch; false at the end. Views of the batch before become invalid. Throws ArrowTypeError as names(), std::runtime_error with the
-  /// stream's own message, std::invalid_argument naming the column (arrays that do not fit the schema, a dictionary index out of range).
+  /// Goes to the next batch; false at the end. Views of the batch before become invalid. Throws
+  /// ArrowTypeError as names(), std::runtime_error with the stream's own message, std::invalid_argument
+  /// naming the column (arrays that do not fit the schema, a dictionary index out of range).
   bool next();
   /// Rows of the current batch.
   [[nodiscard]] std::int64_t rows() const noexcept;
@@ -103,9 +113,10 @@ class ArrowReader {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Adds a whole stream to moments, all or nothing. The names of moments, if any, choose and order the columns of a table (ArrowReader::select);
-/// without names all columns are taken in their order, and moments gets no names from them. options.where, weights and valid must be absent.
-/// Throws as ArrowReader and Moments::update_columns do; the stream is released on every path.
+/// Adds a whole stream to moments, all or nothing. The names of moments, if any, choose and order the columns
+/// of a table (ArrowReader::select); without names all columns are taken in their order, and moments gets no
+/// names from them. options.where, weights and valid must be absent. Throws as ArrowReader and
+/// Moments::update_columns do; the stream is released on every path.
 void update(Moments& moments, ArrowArrayStream* stream, const UpdateOptions& options = {});
 
 }  // namespace exactnorm

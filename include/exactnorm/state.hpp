@@ -2,6 +2,10 @@
 /// \file
 /// The state document: JSON on disk, CBOR on the wire. docs/contract.md, "The state document", has the
 /// format.
+///
+///     exactnorm::save("stats.json", moments);
+///     exactnorm::Moments same = exactnorm::load_moments("stats.json");
+///     std::string wire = exactnorm::to_cbor(same);  // to another process: moments_from_bytes(wire)
 
 #include <filesystem>
 #include <stdexcept>
@@ -23,7 +27,8 @@ struct StateError : std::invalid_argument {
 /// statistics are. Cost: O(features).
 std::string digest(const Moments& moments);
 
-/// The JSON text, ended by a newline. Same state, same bytes.
+/// The JSON text, ended by a newline. Same state, same bytes. Throws std::invalid_argument for a layer whose
+/// name is not UTF-8, as do all that write one. Cost: O(features).
 std::string to_json(const Moments& moments);
 std::string to_json(const Normalization& layer);
 /// The canonical CBOR. Same state, same bytes.
@@ -31,17 +36,20 @@ std::string to_cbor(const Moments& moments);
 std::string to_cbor(const Normalization& layer);
 
 /// Reads either encoding (JSON if the first byte that is no white space is '{') and checks everything. Throws
-/// StateError; allocates no more than a small multiple of the input.
+/// StateError with the place, "features[3].sum: …", or the byte. Allocates no more than a small multiple of
+/// the input.
 std::variant<Moments, Normalization> from_bytes(std::string_view document);
 /// The same where only one kind will do; StateError if the document is of the other.
 Moments moments_from_bytes(std::string_view document);
 Normalization normalization_from_bytes(std::string_view document);
 
-/// Writes the JSON beside path, flushes it to disk and renames it: path has the old content or the new.
-/// Throws std::system_error. Streams: memory beyond the state itself is small.
+/// Writes the JSON beside path, flushes it to disk and renames it: path has the old content or the new, and
+/// nothing is left beside it. A file that is replaced keeps its permissions, a symbolic link stays one.
+/// Throws std::system_error naming the path. Memory beyond the state itself: less than a megabyte.
 void save(const std::filesystem::path& path, const Moments& moments);
 void save(const std::filesystem::path& path, const Normalization& layer);
-/// Throws StateError naming the file, or std::system_error. Peak memory: at most twice the loaded state.
+/// Reads either encoding. Throws StateError or std::system_error, both naming the file. Peak memory: at most
+/// twice the loaded state (a pipe is first read to its end).
 std::variant<Moments, Normalization> load(const std::filesystem::path& path);
 Moments load_moments(const std::filesystem::path& path);
 Normalization load_normalization(const std::filesystem::path& path);

@@ -128,9 +128,8 @@ struct MutableTensorView {
   Shape shape;
   Shape strides;
 
-  operator TensorView() const {
-    return {data, dtype, shape, strides};
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  operator TensorView() const { return {data, dtype, shape, strides}; }
 };
 
 /// A C-contiguous array of the given shape.

@@ -32,6 +32,7 @@ def apply(
             return _apply_array(layer, batch, out, opposite, count)
         if batch.columns or not parts:
             parts.append(_apply_table(layer, batch, dtype, opposite, count))
+    parts = [part for part in parts if len(part) > 0] or parts[:1]
     result = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if out is None:
         return result

@@ -43,7 +43,7 @@ def load(path: str | os.PathLike[str]) -> Moments | Normalization:
     return _wrap(_core.load(os.fsencode(path)))
 
 
-def from_bytes(document: bytes) -> Moments | Normalization:
+def from_bytes(document: bytes | bytearray | memoryview) -> Moments | Normalization:
     """Load what `to_bytes` of either class has returned, or the text of a saved file.
 
     Raises
@@ -58,6 +58,8 @@ def from_bytes(document: bytes) -> Moments | Normalization:
     >>> en.from_bytes(m.to_bytes()) == m
     True
     """
+    if not isinstance(document, (bytes, bytearray, memoryview)):
+        raise TypeError(f"expected bytes, got a {type(document).__name__}")
     return _wrap(_core.from_bytes(bytes(document)))
 
 

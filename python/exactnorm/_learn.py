@@ -95,7 +95,8 @@ def feed(
             columns = x.columns_for(names)
             if not columns:
                 continue
-            adaptation.set_names(names)
+            if axis:  # else one feature of all columns
+                adaptation.set_names(names)
             if not x.shape and is_one_axis(layer, axis):
                 adaptation.update_array(columns[0], weights_view, count)
             else:

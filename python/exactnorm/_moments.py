@@ -341,7 +341,8 @@ class Moments:
         return self._count("neginf")
 
     def _count(self, kind: str) -> npt.NDArray[np.int64]:
-        return np.array(self._impl.counts()[_KINDS.index(kind)])
+        counts: npt.NDArray[np.int64] = self._impl.counts()[_KINDS.index(kind), ...]
+        return counts.astype(np.int64)  # a copy, and not C's long long, which numpy prints as another type
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Tables in files: Parquet and CSV, read batch by batch, written all or nothing. Needs pyarrow.
 
-What a file is goes by the ending of its name: ``.parquet``, ``.csv``, ``.csv.gz`` or ``.csv.zst``.
+What a file is goes by the ending of its name: ``.parquet``, ``.csv`` or ``.csv.gz``.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from typing import IO, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.dataset
 import pyarrow.fs
 import pyarrow.parquet as pq
 
 _T = TypeVar("_T")
 
-_ENDINGS = {".parquet": None, ".csv": None, ".csv.gz": "gzip", ".csv.zst": "zstd"}
+_ENDINGS = (".parquet", ".csv", ".csv.gz")
+_WRONG_TYPE = re.compile(
+    r"In CSV column #(?P<column>\d+): Row #(?P<row>\d+): CSV conversion error.*: invalid value (?P<value>.*)",
+    re.DOTALL,
+)
 _CSV_BLOCK = 4 << 20  # bytes read, and looked at for the types, at once; no row may be longer
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 1 << 16
@@ -38,7 +41,9 @@ class ParquetReader:
 
     def __init__(self, path: str) -> None:
         # Unlike a scan by pyarrow.dataset, this never holds a whole row group, which may be the whole file.
-        self._file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+        self._file = pq.ParquetFile(
+            path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True
+        )
         self.schema: pa.Schema = self._file.schema_arrow
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -59,7 +64,9 @@ class CsvReader:
     has_types = False
 
     def __init__(self, path: str, numbers: Collection[str], *, as_text: bool) -> None:
-        table_format = pyarrow.dataset.CsvFileFormat(
+        from pyarrow import dataset  # imports pandas, if that is there
+
+        table_format = dataset.CsvFileFormat(
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK),
         )
@@ -80,17 +87,19 @@ class CsvReader:
 
     def widen(self, error: pa.ArrowInvalid) -> None:
         """Change the type of the column that gave this error, or raise the error, naming the column."""
-        found = re.match(r"In CSV column #(\d+): (.*)", str(error), re.DOTALL)
+        found = _WRONG_TYPE.match(str(error))
         if found is None:
             raise error
-        name = self.schema.names[int(found[1])]
+        name = self.schema.names[int(found["column"])]
         old = self.schema.field(name).type
         if pa.types.is_integer(old):
             self._set_type(name, pa.float64())
         elif name not in self._numbers and not pa.types.is_string(old):
             self._set_type(name, pa.string())
         else:
-            raise ValueError(f"column {name!r}: {found[2]}") from error
+            raise ValueError(
+                f"column {name!r}, row {found['row']}: {found['value']} does not read as {old}"
+            ) from error
 
     def _set_type(self, name: str, wanted: pa.DataType) -> None:
         index = self.schema.get_field_index(name)
@@ -167,13 +176,9 @@ def write_table(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
                 for batch in batches:
                     writer.write_batch(batch)
             return
-        compression = _ENDINGS[_ending(path)]
-        with (
-            pa.CompressedOutputStream(file, compression)
-            if compression
-            else contextlib.nullcontext(file) as sink
-        ):
-            sink.write(_csv_lines([pa.array([name]) for name in schema.names]))
+        gzip = _ending(path) == ".csv.gz"
+        with pa.CompressedOutputStream(file, "gzip") if gzip else contextlib.nullcontext(file) as sink:
+            sink.write(_csv_lines([_csv_cells(name, pa.array([name])) for name in schema.names]))
             for batch in batches:
                 sink.write(_csv_lines([_csv_cells(name, batch[name]) for name in schema.names]))
 
@@ -218,7 +223,9 @@ def naming(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise (error if error.filename is not None else _named(error, path)) from error
+        if error.filename is not None:
+            raise
+        raise _named(error, path) from error
     except (ValueError, TypeError, RuntimeError, pa.ArrowException) as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -237,11 +244,8 @@ def _ending(path: str) -> str:
 def _width(kind: pa.DataType) -> int:
     """About how many bytes a value takes."""
     if pa.types.is_fixed_size_list(kind):
-        return kind.list_size * _width(kind.value_type)
-    try:
-        return max(1, kind.bit_width // 8)
-    except ValueError:  # of any length
-        return 64
+        return int(kind.list_size) * _width(kind.value_type)
+    return max(1, int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else 64
 
 
 def _csv_cells(name: str, column: pa.Array) -> pa.Array:

@@ -62,7 +62,6 @@ class PyArrowReader {
     }
     return result;
   }
-  void select(const std::vector<std::string>& names) { reader_->select(names); }
   [[nodiscard]] const ArrowReader& reader() const { return *reader_; }
 
  private:
@@ -74,18 +73,14 @@ class PyArrowReader {
 
 void bind_arrow(nb::module_& module) {
   nb::class_<PyArrowReader>(module, "ArrowReader", "exactnorm::ArrowReader over PyCapsules.")
-      .def(nb::init<const nb::capsule&>(), "stream"_a,
-           nb::sig("def __init__(self, stream: object) -> None"))
+      .def(nb::init<const nb::capsule&>(), "stream"_a, nb::sig("def __init__(self, stream: object) -> None"))
       .def(nb::init<const nb::capsule&, const nb::capsule&>(), "schema"_a, "array"_a,
            nb::sig("def __init__(self, schema: object, array: object) -> None"))
-      .def("select", &PyArrowReader::select, "column_names"_a)
-      .def_prop_ro("column_names", [](const PyArrowReader& self) { return self.reader().column_names(); })
       .def_prop_ro("names", [](const PyArrowReader& self) { return self.reader().names(); })
       .def_prop_ro(
           "feature_shape", [](const PyArrowReader& self) { return to_tuple(self.reader().feature_shape()); },
           nb::sig("def feature_shape(self) -> tuple[int, ...]"))
       .def("next", &PyArrowReader::next)
-      .def_prop_ro("rows", [](const PyArrowReader& self) { return self.reader().rows(); })
       .def("columns", &PyArrowReader::columns, "The current batch's; they die with the next next().");
 }
 

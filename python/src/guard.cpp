@@ -40,7 +40,8 @@ void run_watched(const std::function<void(std::stop_token)>& work) {
   std::packaged_task<void(std::stop_token)> task(work);
   std::future<void> result = task.get_future();
   const nb::gil_scoped_release release;
-  const std::jthread worker(std::move(task));  // its destructor requests stop and joins, before the GIL is taken again
+  const std::jthread worker(
+      std::move(task));  // its destructor requests stop and joins, before the GIL is taken again
   while (result.wait_for(50ms) != std::future_status::ready) {
     check_signals();
   }

@@ -30,7 +30,8 @@ struct Guarded {
 using Mutexes = std::vector<std::timed_mutex*>;
 using Locks = std::vector<std::unique_lock<std::timed_mutex>>;
 
-/// Locks all (one mutex may be named twice). While it waits it holds none of them and calls poll, which may throw.
+/// Locks all (one mutex may be named twice). While it waits it holds none of them and calls poll, which may
+/// throw.
 Locks lock_all(Mutexes mutexes, const std::function<void()>& poll);
 
 /// Takes the GIL and lets pending signals run their handlers; throws nb::python_error if one raises.
@@ -44,15 +45,15 @@ auto locked(Mutexes mutexes, Work&& work) {
   return std::forward<Work>(work)();
 }
 
-/// work(stop) in a thread of its own, the GIL released, while this one looks for signals every 50 ms: a signal that
-/// raises (Ctrl-C) requests stop, waits for work to give up, and is thrown as nb::python_error.
+/// work(stop) in a thread of its own, the GIL released, while this one looks for signals every 50 ms: a
+/// signal that raises (Ctrl-C) requests stop, waits for work to give up, and is thrown as nb::python_error.
 void run_watched(const std::function<void(std::stop_token)>& work);
 
 /// Work on so many bytes is watched: at the slowest path's 150 MB/s, less takes under 60 ms.
 inline constexpr std::int64_t watched_bytes = 8 << 20;
 
-/// work(stop) with the GIL released and the mutex held, watched if it is large. The thread that works holds the
-/// mutex, so a signal handler that asks the same object only waits.
+/// work(stop) with the GIL released and the mutex held, watched if it is large. The thread that works holds
+/// the mutex, so a signal handler that asks the same object only waits.
 template <class Work>
 void locked_watched(std::timed_mutex& mutex, std::int64_t bytes, Work&& work) {
   if (bytes < watched_bytes) {

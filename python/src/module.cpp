@@ -24,7 +24,8 @@ namespace exactnorm::python {
 
 namespace {
 
-/// OSError(errno, message), which Python turns into FileNotFoundError and the like; ArrowTypeError to TypeError.
+/// OSError(errno, message), which Python turns into FileNotFoundError and the like; ArrowTypeError to
+/// TypeError.
 void translate(const std::exception_ptr& exception, void* /*payload*/) {
   try {
     std::rethrow_exception(exception);

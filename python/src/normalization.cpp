@@ -77,7 +77,8 @@ nb::dict options(PyNormalization& self) {
 /// One attribute or method of the layer under its lock, as a copy.
 template <auto Member>
 auto get(PyNormalization& self) {
-  return locked({&self.mutex}, [&]() -> std::decay_t<decltype((self.value.*Member)())> { return (self.value.*Member)(); });
+  return locked({&self.mutex},
+                [&]() -> std::decay_t<decltype((self.value.*Member)())> { return (self.value.*Member)(); });
 }
 
 /// Mean and variance in broadcast shape: the float32 readings, or the float64 ones.
@@ -124,7 +125,8 @@ bool are_apart(const TensorView& in, const TensorView& out) {
   return in_last <= out_first || out_last <= in_first;
 }
 
-/// Applies in pieces along the longest reduced axis, which may have any length, and looks at stop between them.
+/// Applies in pieces along the longest reduced axis, which may have any length, and looks at stop between
+/// them.
 void apply_in_pieces(Normalization& layer, bool opposite, const TensorView& in, const MutableTensorView& out,
                      int threads, const std::stop_token& stop) {
   const auto apply = [&](const TensorView& from, const MutableTensorView& to) {
@@ -162,9 +164,10 @@ void call(PyNormalization& self, const View& in, const View& out, bool opposite,
   });
 }
 
-/// A table: each column by its feature, in its own compute type. out has shape (rows, features), or (rows,) for one column of no table.
-void call_columns(PyNormalization& self, const std::vector<const TableColumn*>& columns, const View& out, bool opposite,
-                  int threads) {
+/// A table: each column by its feature, in its own compute type. out has shape (rows, features), or (rows,)
+/// for one column of no table.
+void call_columns(PyNormalization& self, const std::vector<const TableColumn*>& columns, const View& out,
+                  bool opposite, int threads) {
   const std::vector<Column> plain = columns_of(columns);
   const MutableTensorView target = out.mutable_tensor();
   locked_watched(self.mutex, byte_count(plain), [&](const std::stop_token& stop) {
@@ -173,7 +176,8 @@ void call_columns(PyNormalization& self, const std::vector<const TableColumn*>& 
     opposite ? layer.inverse(none, none, threads) : layer(none, none, threads);  // builds, checks and warns
     const bool invert = layer.options().invert != opposite;
     std::size_t feature = 0;
-    const auto apply = [&](const TensorView& x, const std::optional<TensorView>& valid, const MutableTensorView& to) {
+    const auto apply = [&](const TensorView& x, const std::optional<TensorView>& valid,
+                           const MutableTensorView& to) {
       if (stop.stop_requested()) {
         throw Interrupted();
       }
@@ -203,7 +207,9 @@ void call_columns(PyNormalization& self, const std::vector<const TableColumn*>& 
 class PyAdaptation {
  public:
   explicit PyAdaptation(PyNormalization& layer)
-      : layer_(&layer), owner_(nb::find(layer)), adaptation_(locked({&layer.mutex}, [&] { return Adaptation(layer.value); })) {}
+      : layer_(&layer),
+        owner_(nb::find(layer)),
+        adaptation_(locked({&layer.mutex}, [&] { return Adaptation(layer.value); })) {}
 
   void update(const View& x, const View* valid, const View* weights, int threads) {
     locked_watched(layer_->mutex, byte_count(x.tensor()), [&](const std::stop_token& stop) {
@@ -228,11 +234,9 @@ class PyAdaptation {
   void update_array(const TableColumn& column, const View* weights, int threads) {
     const Column& x = column.column();
     locked_watched(layer_->mutex, byte_count(x.values), [&](const std::stop_token& stop) {
-      adaptation_.update(x.values, {.where = {},
-                                    .weights = tensor_of(weights),
-                                    .valid = x.valid,
-                                    .threads = threads,
-                                    .stop = stop});
+      adaptation_.update(
+          x.values,
+          {.where = {}, .weights = tensor_of(weights), .valid = x.valid, .threads = threads, .stop = stop});
     });
   }
   void set_names(std::vector<std::string> names) {
@@ -308,25 +312,29 @@ void bind_normalization(nb::module_& module) {
                        return learns ? self.value.moments().names() : std::vector<std::string>{};
                      });
                    })
-      .def_prop_ro("feature_shape", [](PyNormalization& self) { return to_tuple(get<&Normalization::feature_shape>(self)); },
-                   nb::sig("def feature_shape(self) -> tuple[int, ...]"))
-      .def("statistics", &statistics, "wide"_a, "Mean and variance in broadcast shape, as float32 or float64.",
+      .def("statistics", &statistics, "wide"_a,
+           "Mean and variance in broadcast shape, as float32 or float64.",
            nb::sig("def statistics(self, wide: bool) -> tuple[numpy.typing.NDArray[numpy.floating], "
                    "numpy.typing.NDArray[numpy.floating]]"))
       .def("moments",
-           [](PyNormalization& self) { return std::make_unique<PyMoments>(get<&Normalization::moments>(self)); })
+           [](PyNormalization& self) {
+             return std::make_unique<PyMoments>(get<&Normalization::moments>(self));
+           })
       .def("to_bytes",
-           [](PyNormalization& self) { return to_bytes(locked({&self.mutex}, [&] { return to_cbor(self.value); })); })
+           [](PyNormalization& self) {
+             return to_bytes(locked({&self.mutex}, [&] { return to_cbor(self.value); }));
+           })
       .def("save", [](PyNormalization& self, const nb::bytes& path) {
         locked({&self.mutex}, [&] { save(std::string(path.c_str(), path.size()), self.value); });
       });
   nb::class_<PyAdaptation>(module, "Adaptation", "exactnorm::Adaptation.")
       .def(nb::init<PyNormalization&>(), "layer"_a)
-      .def("update", &PyAdaptation::update, "x"_a, "valid"_a.none() = nb::none(), "weights"_a.none() = nb::none(),
-           "threads"_a = 0)
+      .def("update", &PyAdaptation::update, "x"_a, "valid"_a.none() = nb::none(),
+           "weights"_a.none() = nb::none(), "threads"_a = 0)
       .def("update_columns", &PyAdaptation::update_columns, "columns"_a, "weights"_a.none() = nb::none(),
            "threads"_a = 0)
-      .def("update_array", &PyAdaptation::update_array, "column"_a, "weights"_a.none() = nb::none(), "threads"_a = 0)
+      .def("update_array", &PyAdaptation::update_array, "column"_a, "weights"_a.none() = nb::none(),
+           "threads"_a = 0)
       .def("merge", &PyAdaptation::merge, "moments"_a)
       .def("set_names", &PyAdaptation::set_names, "names"_a)
       .def("moments", &PyAdaptation::moments)

@@ -40,7 +40,10 @@ MutableTensorView View::mutable_tensor() const noexcept {
 }
 
 TableColumn::TableColumn(Column column, nb::object owner, std::shared_ptr<const std::int64_t> batch)
-    : column_(std::move(column)), owner_(std::move(owner)), batch_(std::move(batch)), number_(batch_ ? *batch_ : 0) {}
+    : column_(std::move(column)),
+      owner_(std::move(owner)),
+      batch_(std::move(batch)),
+      number_(batch_ ? *batch_ : 0) {}
 
 const Column& TableColumn::column() const {
   if (batch_ && *batch_ != number_) {
@@ -136,15 +139,14 @@ nb::tuple to_tuple(const Shape& shape) {
 namespace {
 
 /// bfloat16 has no place in numpy or in buffers: the same memory as uint16, the owner kept alive.
-nb::ndarray<nb::numpy, const std::uint16_t> bfloat16_bits(
-    const nb::ndarray<nb::ro, nb::device::cpu>& array) {
+nb::ndarray<nb::numpy, const std::uint16_t> bfloat16_bits(const nb::ndarray<nb::ro, nb::device::cpu>& array) {
   constexpr nb::dlpack::dtype bfloat16{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Bfloat), 16, 1};
   if (array.dtype() != bfloat16) {
     throw nb::type_error("expected an array of bfloat16");
   }
   const std::vector<std::size_t> shape(array.shape_ptr(), array.shape_ptr() + array.ndim());
-  return {static_cast<const std::byte*>(array.data_handle()) + array.byte_offset(), array.ndim(), shape.data(),
-          nb::find(array), array.stride_ptr()};
+  return {static_cast<const std::byte*>(array.data_handle()) + array.byte_offset(), array.ndim(),
+          shape.data(), nb::find(array), array.stride_ptr()};
 }
 
 }  // namespace
@@ -153,7 +155,8 @@ void bind_view(nb::module_& module) {
   nb::class_<View>(module, "View", "A typed view of anything with the buffer protocol.")
       .def(nb::init<nb::handle, std::string_view, bool>(), "buffer"_a, "dtype"_a, "writable"_a = false,
            nb::sig("def __init__(self, buffer: object, dtype: str, writable: bool = False) -> None"));
-  nb::class_<TableColumn>(module, "Column", "Values of shape (rows,) or (rows, k), and where they are not null.")
+  nb::class_<TableColumn>(module, "Column",
+                          "Values of shape (rows,) or (rows, k), and where they are not null.")
       .def(
           "__init__",
           [](TableColumn* self, const View& values, const View* valid) {

@@ -23,11 +23,12 @@ namespace exactnorm::python {
 
 namespace nb = nanobind;
 
-/// A TensorView of anything with the buffer protocol, which it keeps exported while it lives: any strides, read-only or not.
+/// A TensorView of anything with the buffer protocol, which it keeps exported while it lives: any strides,
+/// read-only or not.
 class View {
  public:
-  /// `dtype` names the element type: buffers cannot say bfloat16. Throws nb::python_error (no buffer, or a read-only one asked to be
-  /// written), std::invalid_argument (another size of element, too many axes).
+  /// `dtype` names the element type: buffers cannot say bfloat16. Throws nb::python_error (no buffer, or a
+  /// read-only one asked to be written), std::invalid_argument (another size of element, too many axes).
   View(nb::handle buffer, std::string_view dtype, bool writable);
 
   [[nodiscard]] const TensorView& tensor() const noexcept { return tensor_; }
@@ -43,7 +44,8 @@ class View {
   TensorView tensor_;
 };
 
-/// One column of a table, and what keeps its memory alive. A column of an Arrow batch lives until the reader goes on.
+/// One column of a table, and what keeps its memory alive. A column of an Arrow batch lives until the reader
+/// goes on.
 class TableColumn {
  public:
   TableColumn(Column column, nb::object owner, std::shared_ptr<const std::int64_t> batch = {});

@@ -24,6 +24,10 @@ void* counted(void* memory) {
 }  // namespace
 
 void* operator new(std::size_t size) { return counted(std::malloc(size)); }
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  void* memory = std::malloc(size);
+  return memory == nullptr ? nullptr : counted(memory);
+}
 void* operator new(std::size_t size, std::align_val_t alignment) {
   const auto multiple = static_cast<std::size_t>(alignment);
   return counted(std::aligned_alloc(multiple, (size + multiple - 1) / multiple * multiple));

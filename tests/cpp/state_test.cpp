@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "documents.hpp"
+#include "utf8.hpp"
 
 namespace {
 
@@ -322,6 +323,18 @@ TEST(Cbor, OnlyTheCanonicalEncoding) {
   EXPECT_THAT(replaced("\x63nan\x00\x66neginf\x00"s, "\x66neginf\x00\x63nan\x00"s),
               HasSubstr("features[0]: the key \"nan\" is out of order"));
   EXPECT_THAT(error_of(good + "\xf6"), HasSubstr("expected the end"));
+}
+
+TEST(Utf8, Boundaries) {
+  for (const char* text : {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
+                           "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_TRUE(exactnorm::is_utf8(text));
+  }
+  for (const char* text :
+       {"\x80", "\xbf", "\xc1\xbf", "\xc3", "\xc3(", "\xe0\x9f\xbf", "\xe2\x82", "\xe2\x82(", "\xed\xa0\x80",
+        "\xf0\x8f\xbf\xbf", "\xf0\x90\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"}) {
+    EXPECT_FALSE(exactnorm::is_utf8(text));
+  }
 }
 
 // ---- documents made to hurt

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include <functional>
 #include <numeric>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <exactnorm/tensor_view.hpp>
@@ -117,6 +119,16 @@ class StridedArray {
   std::size_t first_ = 0;
   std::vector<std::byte> memory_;
 };
+
+/// The numbers' bits.
+template <class T>
+std::vector<std::uint64_t> bits_of(const std::vector<T>& numbers) {
+  std::vector<std::uint64_t> bits;
+  for (const T number : numbers) {
+    bits.push_back(std::bit_cast<std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>(number));
+  }
+  return bits;
+}
 
 inline bool is_nan_bits(DType dtype, std::uint64_t bits) {
   switch (dtype) {

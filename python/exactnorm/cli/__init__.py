@@ -9,8 +9,9 @@ def main() -> None:
     """Run the program `exactnorm`."""
     try:
         from exactnorm.cli._app import app
+
+        app()
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("pyarrow", "rich", "typer"):
+        if error.name not in ("pyarrow", "rich", "typer"):
             raise
         sys.exit(f"exactnorm: the command line needs {error.name}: pip install 'exactnorm[cli]'")
-    app()

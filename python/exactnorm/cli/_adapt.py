@@ -52,7 +52,7 @@ def _are_numbers(places: Sequence[_Seen]) -> bool:
 
 
 def _is_number(place: _Seen) -> bool:
-    return pa.types.is_integer(place.type) or pa.types.is_floating(place.type)
+    return bool(pa.types.is_integer(place.type) or pa.types.is_floating(place.type))
 
 
 def _common_type(name: str, places: Sequence[_Seen], files: Sequence[str]) -> pa.DataType:

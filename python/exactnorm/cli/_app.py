@@ -10,13 +10,9 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Annotated
 
-import pyarrow as pa
 import typer
 
 from exactnorm._documents import load
-from exactnorm.cli._adapt import learn
-from exactnorm.cli._apply import normalize
-from exactnorm.cli._show import as_json, print_state
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown"
@@ -46,32 +42,52 @@ class DType(StrEnum):
     float64 = "float64"
 
 
-StatePath = Annotated[
-    str, typer.Argument(metavar="STATE", help="What adapt, or Python, has written.", show_default=False)
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"exactnorm {version('exactnorm')}")
+        raise typer.Exit
+
+
+State = Annotated[str, typer.Argument(metavar="STATE", help="What adapt, or Python, has written.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Parquet, CSV or .csv.gz.")]
+Input = Annotated[str, typer.Argument(metavar="IN", help="Parquet, CSV or .csv.gz.")]
+StateOutput = Annotated[str, typer.Option("--output", "-o", metavar="STATE", help="The document to write.")]
+Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="OUT", help="The file to write, of these kinds.")
 ]
 Columns = Annotated[
     str | None,
-    typer.Option(
-        metavar="A,B,…", help="Only these columns; a name with a comma in double quotes.", show_default=False
-    ),
+    typer.Option(metavar="A,B,…", help='Only these columns; one with a comma in double quotes: "B,2".'),
+]
+Inverse = Annotated[bool, typer.Option("--inverse", metavar="", help="Go back: x * sd + mean.")]
+DropOthers = Annotated[
+    bool, typer.Option("--drop-others", metavar="", help="Write only columns that were normalized.")
+]
+OutputDType = Annotated[
+    DType | None, typer.Option(help="Of normalized columns. Default: float32, or what a layer says.")
+]
+NanPolicy = Annotated[
+    Policy | None, typer.Option(help="What NaNs that were learned mean. Default: propagate.")
+]
+InfPolicy = Annotated[Policy | None, typer.Option(help="The same of infinities. Default: propagate.")]
+OnConstant = Annotated[
+    ConstantPolicy | None,
+    typer.Option("--constant-policy", help="What a constant column is divided by. Default: epsilon."),
+]
+Epsilon = Annotated[
+    float | None, typer.Option(min=0, metavar="NUMBER", help="The least divisor. Default: 1e-7.")
+]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object, with numbers in full.")]
+Version = Annotated[
+    bool,
+    typer.Option("--version", metavar="", is_eager=True, callback=_print_version, help="Print the version."),
 ]
 
 
 @app.callback(
     epilog="Exit status: 0; 1 if a file or its data will not do; 2 if an argument will not; 130 after Ctrl-C."
 )
-def _program(
-    *,
-    show_version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            is_eager=True,
-            callback=lambda asked: _print_version(asked),
-            help="Print the version.",
-        ),
-    ] = False,
-) -> None:
+def _program(*, print_version: Version = False) -> None:
     """Learn the exact mean and variance of every column, and normalize with them.
 
     ```
@@ -83,17 +99,7 @@ def _program(
 
 
 @app.command()
-def adapt(
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILES...", help="Parquet, CSV, .csv.gz or .csv.zst.", show_default=False),
-    ],
-    output: Annotated[
-        str,
-        typer.Option("--output", "-o", metavar="STATE", help="The document to write.", show_default=False),
-    ],
-    columns: Columns = None,
-) -> None:
+def adapt(files: Files, output: StateOutput, columns: Columns = None) -> None:
     """Learn the columns of FILES into a state document.
 
     By default, all columns of numbers are learned. Their order, and that of the files, changes no result.
@@ -103,6 +109,8 @@ def adapt(
     exactnorm adapt flights.csv.gz -o delays.json --columns dep_delay,arr_delay
     ```
     """
+    from exactnorm.cli._adapt import learn  # pyarrow takes its time
+
     wanted = _split(columns)
     with _reporting():
         learn(files, wanted).save(output)
@@ -110,45 +118,18 @@ def adapt(
 
 @app.command()
 def apply(
-    state: StatePath,
-    source: Annotated[
-        str, typer.Argument(metavar="IN", help="Parquet, CSV, .csv.gz or .csv.zst.", show_default=False)
-    ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The file to write, of any of these kinds.",
-            show_default=False,
-        ),
-    ],
+    state: State,
+    source: Input,
+    output: Output,
     *,
-    inverse: Annotated[
-        bool, typer.Option("--inverse", metavar="", help="From normalized values back.")
-    ] = False,
+    inverse: Inverse = False,
     columns: Columns = None,
-    drop_others: Annotated[
-        bool, typer.Option("--drop-others", help="Write only columns that were normalized.")
-    ] = False,
-    dtype: Annotated[
-        DType | None,
-        typer.Option(help="Of the normalized columns: float32, or a layer's own.", show_default=False),
-    ] = None,
-    nan_policy: Annotated[
-        Policy | None, typer.Option(help="What learned NaNs mean: propagate.", show_default=False)
-    ] = None,
-    inf_policy: Annotated[
-        Policy | None, typer.Option(help="What learned infinities mean: propagate.", show_default=False)
-    ] = None,
-    constant_policy: Annotated[
-        ConstantPolicy | None,
-        typer.Option(help="What a constant column is divided by: epsilon.", show_default=False),
-    ] = None,
-    epsilon: Annotated[
-        float | None, typer.Option(min=0, help="The least divisor: 1e-7.", show_default=False)
-    ] = None,
+    drop_others: DropOthers = False,
+    dtype: OutputDType = None,
+    nan_policy: NanPolicy = None,
+    inf_policy: InfPolicy = None,
+    constant_policy: OnConstant = None,
+    epsilon: Epsilon = None,
 ) -> None:
     """Write IN with the state's columns normalized: (x - mean) / sd.
 
@@ -161,6 +142,8 @@ def apply(
     exactnorm apply year.json z.parquet -o back.parquet --inverse --drop-others
     ```
     """
+    from exactnorm.cli._apply import normalize
+
     given = {
         "dtype": dtype,
         "nan_policy": nan_policy,
@@ -182,32 +165,22 @@ def apply(
 
 
 @app.command()
-def show(
-    state: StatePath,
-    *,
-    json: Annotated[
-        bool, typer.Option("--json", help="For machines: one JSON object, with numbers in full.")
-    ] = False,
-) -> None:
-    """Print what a state knows: counts, means and standard deviations over the finite values, the digest.
+def show(state: State, *, json: Json = False) -> None:
+    """Print what a state knows: counts, mean and sd of the finite values, the digest.
 
     ```
     exactnorm show year.json
     exactnorm show --json year.json | jq -r .digest
     ```
     """
+    from exactnorm.cli._show import as_json, print_state
+
     with _reporting():
         loaded = load(state)
         if json:
             typer.echo(as_json(loaded))
         else:
             print_state(loaded)
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"exactnorm {version('exactnorm')}")
-        raise typer.Exit
 
 
 def _split(columns: str | None) -> list[str] | None:
@@ -232,7 +205,7 @@ def _reporting() -> Iterator[None]:
             yield
         except BrokenPipeError:
             raise  # whoever read stdout has gone; typer ends quietly
-        except (OSError, ValueError, TypeError, RuntimeError, MemoryError, pa.ArrowException) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
             failure = error
     for warning in caught:
         _complain(f"warning: {warning.message}")

@@ -40,11 +40,11 @@ def print_state(state: Moments | Normalization) -> None:
     moments = _moments_of(state)
     rows = [] if moments is None else [_cells(feature) for feature in _features(moments)]
     title = repr(state).strip("<>")
-    footer = "" if moments is None else f"digest {moments.digest}"
+    digest = [] if moments is None else [f"digest {moments.digest}"]
     if sys.stdout.isatty():
-        _print_table(title, rows, footer)
+        _print_table(title, rows, digest)
     else:
-        print(title, *_lines([_HEADER, *rows] if rows else []), footer, sep="\n")  # noqa: T201
+        print(title, *_lines([_HEADER, *rows]), *digest, sep="\n")  # noqa: T201
 
 
 def _moments_of(state: Moments | Normalization) -> Moments | None:
@@ -83,13 +83,15 @@ def _cells(feature: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    if len(rows) == 1:
+        return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
     ]
 
 
-def _print_table(title: str, rows: Sequence[Sequence[str]], footer: str) -> None:
+def _print_table(title: str, rows: Sequence[Sequence[str]], digest: Sequence[str]) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for i, name in enumerate(_HEADER):
@@ -104,4 +106,5 @@ def _print_table(title: str, rows: Sequence[Sequence[str]], footer: str) -> None
     console.print(title, style="bold")
     if rows:
         console.print(table)
-    console.print(footer, style="dim")
+    for line in digest:
+        console.print(line, style="dim")
