@@ -145,7 +145,7 @@ def write_normalized(flights: pa.Table, values: np.ndarray) -> None:
 def cli_agrees(flights: pa.Table) -> bool:
     source, target = OUT / "flights.parquet", OUT / "applied.parquet"
     pq.write_table(flights, source)
-    subprocess.run([EXACTNORM, "apply", OUT / "layer.json", source, "-o", target], check=True)  # noqa: S603
+    run(EXACTNORM, "apply", OUT / "layer.json", source, "-o", target)
     ours, theirs = pq.read_table(OUT / "normalized.parquet"), pq.read_table(target)
     return ours.schema == theirs.schema and all(
         ours[name].is_null().equals(theirs[name].is_null())
@@ -157,14 +157,17 @@ def cli_agrees(flights: pa.Table) -> bool:
 def cpp_agrees(features: pa.Table, normalized: np.ndarray) -> bool:
     rows, applied = OUT / "rows.f64", OUT / "rows.f32"
     rows_of(features).astype("<f8").tofile(rows)
-    command = [APPLY_STATE, OUT / "layer.json", rows, applied]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    run(APPLY_STATE, OUT / "layer.json", rows, applied)
     return applied.read_bytes() == normalized.astype("<f4").tobytes()
+
+
+def run(*command: Path | str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 def feature_table(before: en.Moments, after: en.Moments) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("feature", "values", "missing", "mean", "sd", "mean after", "sd after"):
+    for name in ("feature", "values", "missing", "mean", "sd", "→ mean", "→ sd"):
         table.add_column(name, justify="left" if name == "feature" else "right")
     means, sds = before.mean(), before.std()
     new_means, new_sds = (read(nan_policy="omit") for read in (after.mean, after.std))
@@ -176,7 +179,7 @@ def feature_table(before: en.Moments, after: en.Moments) -> Table:
             f"{means[i]:,.3f}",
             f"{sds[i]:,.3f}" if sds[i] else "[yellow]exactly 0[/]",
             f"{new_means[i]:.0e}" if new_means[i] else "0",
-            f"{new_sds[i]:.6f}" if new_sds[i] else "0",
+            f"{new_sds[i]:.4f}" if new_sds[i] else "0",
         )
     return table
 

@@ -11,6 +11,13 @@
 
 namespace exactnorm {
 
+/// condition ? a : b without a branch, for loops that are to be vectorised.
+template <class Bits>
+constexpr Bits choose(bool condition, Bits a, Bits b) noexcept {
+  const Bits mask = Bits{0} - Bits{condition};
+  return (a & mask) | (b & ~mask);
+}
+
 /// The exact value; infinities and NaN stay what they are. Independent of the control word.
 inline float to_float(float16_bits value) noexcept {
   const auto bits = static_cast<std::uint32_t>(value);
@@ -20,8 +27,8 @@ inline float to_float(float16_bits value) noexcept {
   const float subnormal = static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24F;
   const std::uint32_t normal = (magnitude << 13) + ((127U - 15U) << 23);
   const std::uint32_t special = (magnitude << 13) | 0x7f800000;
-  const std::uint32_t result =
-      magnitude < 0x0400 ? std::bit_cast<std::uint32_t>(subnormal) : (magnitude < 0x7c00 ? normal : special);
+  const std::uint32_t number = choose(magnitude < 0x0400, std::bit_cast<std::uint32_t>(subnormal), normal);
+  const std::uint32_t result = choose(magnitude < 0x7c00, number, special);
   return std::bit_cast<float>(result | (bits & 0x8000) << 16);
 }
 inline float to_float(bfloat16_bits value) noexcept {
@@ -62,9 +69,10 @@ To to_half(From x) noexcept {
   const Bits normal = (magnitude - rebias + ((Bits{1} << (cut - 1)) - 1) + (magnitude >> cut & 1)) >> cut;
   const Bits subnormal =
       std::bit_cast<Bits>(std::bit_cast<From>(magnitude) + std::bit_cast<From>(magic)) - magic;
-  Bits result = magnitude < from_power(1 - bias) ? subnormal : normal;
-  result = magnitude < from_power(bias + 1) ? result : infinity;
-  result = magnitude > from_infinity ? infinity | Bits{1} << (fraction - 1) : result;
+  const Bits number = choose(magnitude < from_power(1 - bias), subnormal, normal);
+  const Bits finite = choose(magnitude < from_power(bias + 1), number, infinity);
+  const Bits quiet_nan = infinity | Bits{1} << (fraction - 1);
+  const Bits result = choose(magnitude > from_infinity, quiet_nan, finite);
   return static_cast<To>(result | (bits >> (sizeof(From) * 8 - 16) & 0x8000));
 }
 

@@ -374,9 +374,9 @@ const Shape& Normalization::feature_shape() const { return state().moments.shape
 const Normalizer& Normalization::normalizer() const { return state().normalizer; }
 
 Shape Normalization::broadcast_shape() const {
-  Shape shape = built_shape(state());
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    shape[i] = shape[i] < 0 ? 1 : shape[i];
+  Shape shape;
+  for (const std::int64_t extent : built_shape(state())) {
+    shape.push_back(extent < 0 ? 1 : extent);
   }
   return shape;
 }
@@ -400,9 +400,10 @@ Normalization Normalization::from_parts(NormalizationOptions options, std::size_
   Normalization layer(std::move(options));
   const Shape& features = normalizer.shape();
   if (rank > max_rank || axes != kept_axes(layer.options_.axis.value_or(Axes{}), rank) ||
-      axes.size() != features.size()) {
+      axes.size() != features.size() || normalizer.axis() != axes) {
     throw std::invalid_argument(
-        "rank and axes do not agree with the layer's axis and its features of shape " + to_string(features));
+        "rank and axes do not agree with the layer's axis and with the readings, of shape " +
+        to_string(features));
   }
   if (moments.has_value() == layer.options_.mean.has_value() || (adapted && !moments)) {
     throw std::invalid_argument("a layer has either learned Moments or a given mean and variance");
@@ -412,9 +413,7 @@ Normalization Normalization::from_parts(NormalizationOptions options, std::size_
                                 to_string(features));
   }
   Moments learned = moments ? std::move(*moments) : Moments(features);
-  Normalizer placed =
-      Normalizer::from_parts(features, normalizer.scale<float>(), normalizer.scale<double>(), axes);
-  layer.state_ = State{rank, std::move(axes), std::move(learned), std::move(placed), adapted};
+  layer.state_ = State{rank, std::move(axes), std::move(learned), std::move(normalizer), adapted};
   return layer;
 }
 

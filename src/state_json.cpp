@@ -58,8 +58,8 @@ struct Handler {
   bool end_object() { return reader.close_object(), true; }
   bool start_array(std::size_t /*size*/) { return reader.open_array(Rule::unannounced), true; }
   bool end_array() { return reader.close_array(), true; }
-  bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
-                   const json::exception& error) const {
+  [[nodiscard]] bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
+                                 const json::exception& error) const {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while parsing …; last
     // read: '…'": the last part may be long and no UTF-8.
     const std::string why = error.what();

@@ -48,9 +48,9 @@ struct NormalizationOptions {
 ///     layer.adapt(exactnorm::rows(ptr, n_rows, 3));
 ///     layer(view, out);
 ///
-/// Calls use the statistics of the last finalize_state (adapt, merge_state, forget and loading end with one).
-/// Before that, and when neither adapted nor given a mean, a call is the identity. A failed call of any
-/// member leaves the layer as it was.
+/// Calls use the statistics of the last finalize_state (adapt, merge_state and forget end with one; a loaded
+/// layer has those it was saved with). Before that, and when neither adapted nor given a mean, a call is the
+/// identity. A failed call of any member leaves the layer as it was.
 ///
 /// A layer that was given mean and variance learns nothing: adapt, update_state, merge_state and forget throw
 /// std::invalid_argument, finalize_state and reset_state do nothing.
@@ -131,7 +131,7 @@ class Normalization {
   std::vector<std::string> take_warnings();
 
   /// A built layer, as a document holds it (state.hpp): moments are absent if and only if mean and variance
-  /// were given. Throws std::invalid_argument for parts that no layer has.
+  /// were given, and normalizer.axis() is axes. Throws std::invalid_argument for parts that no layer has.
   static Normalization from_parts(NormalizationOptions options, std::size_t rank, Axes axes,
                                   Normalizer normalizer, std::optional<Moments> moments, bool adapted);
 

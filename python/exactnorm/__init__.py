@@ -26,7 +26,8 @@ __all__ = [
     "targets",
 ]
 
-StateError.__module__ = "exactnorm"
+for _name in ("Drift", "DriftRow", "Moments", "Normalization", "StateError", "Target"):
+    globals()[_name].__module__ = "exactnorm"  # where it is public: pickles and messages say so
 
 
 def __getattr__(name: str) -> object:

@@ -23,8 +23,7 @@ def apply(
 ) -> NDArray:
     """Return the layer's result, in out if given; opposite means the other direction than a call's."""
     count = threads_of(threads)
-    name: str = layer.options()["dtype"]
-    dtype = _numpy_dtype(name)
+    dtype = _numpy_dtype(layer.dtype)
     parts: list[NDArray] = []
     for batch in read_array_or_table(x):
         if isinstance(batch, Dense):
@@ -75,7 +74,7 @@ def _apply_table(
 ) -> NDArray:
     columns = x.columns_for(layer.names)
     shape = (x.row_count, *x.shape)
-    if not x.shape and not is_one_axis(layer, layer.options()["axis"] or []):
+    if not x.shape and not is_one_axis(layer):
         shape = (x.row_count, 1)
     out = np.empty(layer.prepare_call(shape), dtype)
     if columns:

@@ -47,7 +47,7 @@ class Dense(NamedTuple):
 
         What is larger is learned aside and merged, so that Ctrl-C cannot come between the sum and its end.
         """
-        return self.values.dtype.isnative and self.values.nbytes <= _PIECE_BYTES
+        return self.values.dtype.isnative and self.values.nbytes < _PIECE_BYTES
 
     def view(self) -> _core.View:
         """Return the values, for C++."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from exactnorm._layer import Layer
     from exactnorm._moments import Moments
-    from exactnorm._normalization import Normalization
 
 MOST_ROWS = 60
 
@@ -47,7 +47,7 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _summary(moments: Moments) -> str:
+def moments_summary(moments: Moments) -> str:
     count = moments.count
     features = "1 feature" if count.size == 1 else f"{count.size:,} features"
     if count.size == 0:
@@ -69,7 +69,7 @@ def _summary(moments: Moments) -> str:
 def moments_text(moments: Moments) -> str:
     """Return the repr of Moments."""
     weighted = "weighted, " if moments.weighted else ""
-    return f"<Moments of shape {moments.shape}: {weighted}{_summary(moments)}>"
+    return f"<Moments of shape {moments.shape}: {weighted}{moments_summary(moments)}>"
 
 
 def moments_html(moments: Moments) -> str:
@@ -90,35 +90,16 @@ def moments_html(moments: Moments) -> str:
     labels = feature_labels(moments)
     rows = [list(row) for row in zip(labels[:MOST_ROWS], *columns, strict=True)]
     rows += [[""]] * (len(labels) - len(rows))
-    return table_html(
-        ["feature", "count", "null", "NaN", "infinite", "mean", "std"], rows, f"Moments: {_summary(moments)}"
-    )
+    header = ["feature", "count", "null", "NaN", "infinite", "mean", "std"]
+    return table_html(header, rows, f"Moments: {moments_summary(moments)}")
 
 
-def _layer_summary(layer: Normalization) -> str:
-    config = layer.get_config()
-    default = type(layer)().get_config()
-    arguments = ", ".join(f"{key}={value!r}" for key, value in config.items() if value != default[key])
-    if config["mean"] is not None:
-        state = "given mean and variance"
-    elif not layer.built:
-        state = "not built"
-    else:
-        state = f"{'adapted' if layer.is_adapted else 'not adapted'}, {_summary(layer.moments)}"
-    return f"Normalization({arguments}): {state}"
-
-
-def layer_text(layer: Normalization) -> str:
-    """Return the repr of a Normalization."""
-    return f"<{_layer_summary(layer)}>"
-
-
-def layer_html(layer: Normalization) -> str:
+def layer_html(layer: Layer, summary: str) -> str:
     """Return what the layer knows as a table: mean and variance as calls use them."""
     if not layer.built:
-        return f"<p>{html.escape(_layer_summary(layer))}</p>"
-    means, variances = (values.ravel().tolist() for values in layer._statistics())
-    names = layer._impl.names or [str(i) for i in range(len(means))]
+        return f"<p>{html.escape(summary)}</p>"
+    means, variances = (values.ravel().tolist() for values in (layer.mean, layer.variance))
+    names = layer.names or [str(i) for i in range(len(means))]
     numbers = zip(means, variances, strict=True)
     rows = [[name, f"{mean:.6g}", f"{var:.6g}"] for name, (mean, var) in zip(names, numbers, strict=True)]
-    return table_html(["feature", "mean", "variance"], rows, _layer_summary(layer))
+    return table_html(["feature", "mean", "variance"], rows, summary)

@@ -86,7 +86,7 @@ def feed(
     threads: int | None,
 ) -> None:
     """Give an Adaptation of this layer all batches. Tables have these columns, or those of the first one."""
-    axis = layer.options()["axis"] or []
+    axis = layer.axis
     count = threads_of(threads)
     for x, weights, _ in source:
         weights_view = None if weights is None else weights.view()
@@ -97,12 +97,12 @@ def feed(
                 continue
             if axis:  # else one feature of all columns
                 adaptation.set_names(names)
-            if not x.shape and is_one_axis(layer, axis):
+            if not x.shape and is_one_axis(layer):
                 adaptation.update_array(columns[0], weights_view, count)
             else:
                 adaptation.update_columns(columns, weights_view, count)
             continue
-        array = _with_batch_axis(x, layer, axis) if source.is_stream else x
+        array = _with_batch_axis(x, layer) if source.is_stream else x
         if array.is_native or weights is not None:
             array = array.native()
             adaptation.update(array.view(), array.valid_view(), weights_view, count)
@@ -111,16 +111,16 @@ def feed(
             adaptation.update(piece.view(), piece.valid_view(), None, count)
 
 
-def is_one_axis(layer: _core.Normalization, axis: Sequence[int]) -> bool:
+def is_one_axis(layer: _core.Normalization) -> bool:
     """Whether a column of no table is a 1-d array to this layer, rather than a table of one column."""
-    return layer.rank == 1 if layer.built else not axis
+    return layer.rank == 1 if layer.built else not layer.axis
 
 
-def _with_batch_axis(x: Dense, layer: _core.Normalization, axis: Sequence[int]) -> Dense:
+def _with_batch_axis(x: Dense, layer: _core.Normalization) -> Dense:
     """Make a stream's element that is one row, or one number, a batch of one; as Keras 3 does."""
     rank = x.values.ndim
     if rank == 0:
         return x.part(None)
-    if rank == 1 and (layer.rank == 2 if layer.built else bool(axis)):
+    if rank == 1 and (layer.rank == 2 if layer.built else layer.axis):
         return x.part(None)
     return x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from types import EllipsisType
-from typing import Any, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,7 @@ class Moments:
         self._impl = _core.Moments(ints_of(shape), names_of(names))
 
     @classmethod
-    def _of(cls, core: _core.Moments) -> Moments:
+    def _of(cls, core: _core.Moments) -> Self:
         moments = object.__new__(cls)
         moments._impl = core
         return moments
@@ -83,7 +83,7 @@ class Moments:
         threads: int | None = None,
         *,
         use_sample_weight: bool = False,
-    ) -> Moments:
+    ) -> Self:
         """Moments of data, which are read once.
 
         Parameters
@@ -178,27 +178,27 @@ class Moments:
             )
             self._impl.merge(learned)
 
-    def __iadd__(self, other: Moments) -> Moments:
+    def __iadd__(self, other: Moments) -> Self:
         """Add what other has learned. ValueError if shapes, names or weighting differ."""
         if not isinstance(other, Moments):
             return NotImplemented
         self._impl.merge(other._impl)
         return self
 
-    def __isub__(self, other: Moments) -> Moments:
+    def __isub__(self, other: Moments) -> Self:
         """Take away what other has learned. ValueError naming the feature if it provably was no part."""
         if not isinstance(other, Moments):
             return NotImplemented
         self._impl.subtract(other._impl)
         return self
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: Moments) -> Self:
         """Add up, in a new object."""
         if not isinstance(other, Moments):
             return NotImplemented
         return self._of(self._impl.plus(other._impl))
 
-    def __sub__(self, other: Moments) -> Moments:
+    def __sub__(self, other: Moments) -> Self:
         """Take other away, in a new object."""
         if not isinstance(other, Moments):
             return NotImplemented
@@ -380,29 +380,29 @@ class Moments:
         """Return the state as a CBOR document, which `exactnorm.from_bytes` reads. Same state, same bytes."""
         return self._impl.to_bytes()
 
-    def copy(self) -> Moments:
+    def copy(self) -> Self:
         """Return an object of its own with the same state."""
         return self._of(self._impl.copy())
 
-    def __copy__(self) -> Moments:
+    def __copy__(self) -> Self:
         return self.copy()
 
-    def __deepcopy__(self, memo: object) -> Moments:
+    def __deepcopy__(self, memo: object) -> Self:
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.to_bytes())
+        return self._from_document, (self.to_bytes(),)
+
+    @classmethod
+    def _from_document(cls, document: bytes) -> Self:
+        """Unpickle."""
+        core = _core.from_bytes(document)
+        if not isinstance(core, _core.Moments):
+            raise _core.StateError("expected the state of Moments, got that of a Normalization")
+        return cls._of(core)
 
     def __repr__(self) -> str:
         return _html.moments_text(self)
 
     def _repr_html_(self) -> str:
         return _html.moments_html(self)
-
-
-def _restore(cls: type[Moments], document: bytes) -> Moments:
-    """Unpickle."""
-    core = _core.from_bytes(document)
-    if not isinstance(core, _core.Moments):
-        raise _core.StateError("expected the state of Moments, got that of a Normalization")
-    return cls._of(core)

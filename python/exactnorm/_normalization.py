@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-from exactnorm import _core, _html
+from exactnorm import _core
 from exactnorm._apply import apply
-from exactnorm._arguments import Axis, Policy, at_least_one, given_values, ints_of
+from exactnorm._arguments import at_least_one
 from exactnorm._inputs import Source
+from exactnorm._layer import Layer
 from exactnorm._learn import feed
 from exactnorm._moments import Moments
 from exactnorm._warn import warn
 
 
-class Normalization:
-    """Learn the mean and variance of every feature and applies ``(x - mean) / sqrt(variance)``.
+class Normalization(Layer):
+    """Learn the mean and variance of every feature and apply ``(x - mean) / sqrt(variance)``.
 
     It does what ``tf.keras.layers.Normalization`` does, with the same arguments, and needs no framework.
     What it has learned is exact (see `Moments`): it does not depend on the order, the batches or the
@@ -74,41 +74,6 @@ class Normalization:
            [-0.70710677],
            [ 0.        ]], dtype=float32)
     """
-
-    _impl: _core.Normalization
-
-    def __init__(
-        self,
-        axis: Axis = -1,
-        mean: npt.ArrayLike | None = None,
-        variance: npt.ArrayLike | None = None,
-        invert: bool = False,
-        epsilon: float = 1e-7,
-        dtype: str | npt.DTypeLike = "float32",
-        nan_policy: Policy = "propagate",
-        inf_policy: Policy = "propagate",
-        constant_policy: Literal["epsilon", "unit", "raise"] = "epsilon",
-        name: str | None = None,
-    ) -> None:
-        self._impl = _core.Normalization(
-            axis=None if axis is None else ints_of(axis),
-            axis_is_list=not (axis is None or isinstance(axis, SupportsIndex)),
-            mean=given_values(mean, "mean"),
-            variance=given_values(variance, "variance"),
-            invert=bool(invert),
-            epsilon=float(epsilon),
-            dtype=dtype if isinstance(dtype, str) else np.dtype(dtype).name,
-            nan_policy=nan_policy,
-            inf_policy=inf_policy,
-            constant_policy=constant_policy,
-            name=name or "",
-        )
-
-    @classmethod
-    def _of(cls, core: _core.Normalization) -> Normalization:
-        layer = object.__new__(cls)
-        layer._impl = core
-        return layer
 
     def adapt(
         self,
@@ -213,15 +178,13 @@ class Normalization:
         self._impl.build([-1 if extent is None else operator.index(extent) for extent in input_shape])
         self._warn()
 
-    def update_state(self, data: Any, *, threads: int | None = None) -> None:
+    def update_state(self, data: Any, *, use_sample_weight: bool = False, threads: int | None = None) -> None:
         """Learn data on top of what is known; calls see it after `finalize_state`.
 
         Parameters
         ----------
-        data : Moments, array, table, dict, or iterable of batches
+        data, use_sample_weight, threads
             As for `adapt`.
-        threads : int, optional
-            As for `Moments.from_data`.
 
         Raises
         ------
@@ -230,7 +193,7 @@ class Normalization:
         ValueError, TypeError
             As `adapt`.
         """
-        self._impl.update_state(self._learned(data, threads))
+        self._impl.update_state(self._learned(data, use_sample_weight, threads))
 
     def finalize_state(self) -> None:
         """Make calls use what has been learned. It does not change `is_adapted`, as in Keras 2.7.
@@ -274,15 +237,13 @@ class Normalization:
         self._impl.merge_state([other._impl for other in others])
         self._warn()
 
-    def forget(self, data: Any, *, threads: int | None = None) -> None:
+    def forget(self, data: Any, *, use_sample_weight: bool = False, threads: int | None = None) -> None:
         """Take away data that this layer has learned, and use the rest.
 
         Parameters
         ----------
-        data : Moments, array, table, dict, or iterable of batches
+        data, use_sample_weight, threads
             As for `adapt`.
-        threads : int, optional
-            As for `Moments.from_data`.
 
         Raises
         ------
@@ -300,17 +261,18 @@ class Normalization:
         >>> layer.mean
         array([[1.5]], dtype=float32)
         """
-        self._impl.forget(self._learned(data, threads))
+        self._impl.forget(self._learned(data, use_sample_weight, threads))
         self._warn()
 
-    def _learned(self, data: Any, threads: int | None) -> _core.Moments:
+    def _learned(self, data: Any, use_sample_weight: bool, threads: int | None) -> _core.Moments:
         """Learn data aside, for a layer that is built; Moments are what they are."""
         if not self._impl.built:
             raise RuntimeError("the layer is not built: call build, adapt or the layer first")
         if isinstance(data, Moments):
             return data._impl
         adaptation = _core.Adaptation(self._impl)
-        feed(adaptation, self._impl, Source(data), names=self._impl.names, threads=threads)
+        source = Source(data, use_sample_weight=use_sample_weight)
+        feed(adaptation, self._impl, source, names=self._impl.names, threads=threads)
         return adaptation.moments()
 
     def __call__(
@@ -369,124 +331,3 @@ class Normalization:
         messages = self._impl.take_warnings()
         if messages:
             warn(messages, RuntimeWarning)
-
-    @property
-    def axis(self) -> tuple[int, ...]:
-        """The axes to keep, as they were given; () for None, as in Keras."""
-        return tuple(self._impl.options()["axis"] or ())
-
-    @property
-    def invert(self) -> bool:
-        """Whether calls go back."""
-        return bool(self._impl.options()["invert"])
-
-    @property
-    def name(self) -> str | None:
-        """The layer's name, if it has one."""
-        return self._impl.options()["name"] or None
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """The learned features' names in C order, if they have any."""
-        return tuple(self._impl.names) or None
-
-    @property
-    def built(self) -> bool:
-        """Whether rank and kept extents are fixed."""
-        return self._impl.built
-
-    @property
-    def is_adapted(self) -> bool:
-        """Whether the layer has been fit to data: by `adapt`, `merge_state`, or before it was saved."""
-        return self._impl.is_adapted
-
-    @property
-    def count(self) -> int:
-        """How many elements a feature has had, of all kinds; as in Keras 2.7. See also ``moments.count``."""
-        return self._impl.count
-
-    @property
-    def mean(self) -> npt.NDArray[Any]:
-        """The mean that calls use, in the shape that broadcasts; float32, or float64 if dtype is.
-
-        RuntimeError before the layer is built.
-        """
-        return self._statistics()[0]
-
-    @property
-    def variance(self) -> npt.NDArray[Any]:
-        """The variance that calls use; see `mean`."""
-        return self._statistics()[1]
-
-    def _statistics(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        return self._impl.statistics(self._impl.options()["dtype"] == "float64")
-
-    @property
-    def moments(self) -> Moments:
-        """A copy of what has been learned.
-
-        RuntimeError before the layer is built, and if mean and variance were given.
-        """
-        return Moments._of(self._impl.moments())
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that `from_config` takes to make the same layer, not adapted.
-
-        Examples
-        --------
-        >>> import exactnorm as en
-        >>> layer = en.Normalization.from_config(en.Normalization(axis=(1, 2)).get_config())
-        >>> layer.axis
-        (1, 2)
-        """
-        config: dict[str, Any] = self._impl.options()
-        axis, is_list = config["axis"], config.pop("axis_is_list")
-        config["axis"] = axis if axis is None or is_list else axis[0]
-        for key in ("mean", "variance"):
-            config[key] = None if config[key] is None else config[key].tolist()
-        config["name"] = config["name"] or None
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Normalization:
-        """Make a layer of the arguments that `get_config` has returned."""
-        return cls(**config)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write configuration and state as a JSON document, which `exactnorm.load` reads.
-
-        A loaded layer gives the same bits and can go on learning. The file is replaced at once.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written; it is as it was.
-        """
-        self._impl.save(os.fsencode(path))
-
-    def to_bytes(self) -> bytes:
-        """Return the same as a CBOR document, which `exactnorm.from_bytes` reads."""
-        return self._impl.to_bytes()
-
-    def __copy__(self) -> Normalization:
-        return self._of(self._impl.copy())
-
-    def __deepcopy__(self, memo: object) -> Normalization:
-        return self._of(self._impl.copy())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.to_bytes())
-
-    def __repr__(self) -> str:
-        return _html.layer_text(self)
-
-    def _repr_html_(self) -> str:
-        return _html.layer_html(self)
-
-
-def _restore(cls: type[Normalization], document: bytes) -> Normalization:
-    """Unpickle."""
-    core = _core.from_bytes(document)
-    if not isinstance(core, _core.Normalization):
-        raise _core.StateError("expected the state of a Normalization, got that of Moments")
-    return cls._of(core)

@@ -54,7 +54,7 @@ def table_kind(x: Any) -> Callable[[Any], Iterator[Table]] | None:
     """How to read x as a table, or None if it is none."""
     if isinstance(x, Mapping):
         return _from_mapping
-    if type(x).__module__.partition(".")[0] == "pandas" and hasattr(x, "dtypes"):
+    if type(x).__module__.partition(".")[0] == "pandas" and hasattr(x, "isna"):
         # pandas exports NaN to Arrow as null, so its columns are taken one by one.
         return _from_frame if hasattr(x, "columns") else _from_series
     if hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"):

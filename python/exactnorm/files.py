@@ -41,6 +41,7 @@ class ParquetReader:
 
     def __init__(self, path: str) -> None:
         # Unlike a scan by pyarrow.dataset, this never holds a whole row group, which may be the whole file.
+        self._path = path
         self._file = pq.ParquetFile(
             path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True
         )
@@ -50,7 +51,7 @@ class ParquetReader:
         """Give some columns, in this order, of all rows."""
         row_bytes = sum(_width(self.schema.field(name).type) for name in columns)
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
-        for batch in self._file.iter_batches(rows, columns=list(columns)):
+        for batch in _naming_os_errors(self._path, self._file.iter_batches(rows, columns=list(columns))):
             yield batch.select(columns)
 
     def widen(self, error: pa.ArrowInvalid) -> None:
@@ -71,6 +72,7 @@ class CsvReader:
             read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK),
         )
         self._file = table_format.make_fragment(str(Path(path).absolute()), pyarrow.fs.LocalFileSystem())
+        self._path = path
         self._numbers = numbers
         self.schema: pa.Schema = self._file.physical_schema
         for name, guess in zip(self.schema.names, self.schema.types, strict=True):
@@ -83,7 +85,7 @@ class CsvReader:
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Give some columns, in this order, of all rows. ArrowInvalid for a cell that is not of its type."""
         scanner = self._file.scanner(schema=self.schema, columns=list(columns), batch_readahead=4)
-        yield from scanner.to_reader()
+        yield from _naming_os_errors(self._path, scanner.to_batches())
 
     def widen(self, error: pa.ArrowInvalid) -> None:
         """Change the type of the column that gave this error, or raise the error, naming the column."""
@@ -104,6 +106,14 @@ class CsvReader:
     def _set_type(self, name: str, wanted: pa.DataType) -> None:
         index = self.schema.get_field_index(name)
         self.schema = self.schema.set(index, pa.field(name, wanted))
+
+
+def _naming_os_errors(path: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Tell them from errors of the file that the batches may be written to."""
+    try:
+        yield from batches
+    except OSError as error:
+        raise _named(error, path) from error
 
 
 TableReader = ParquetReader | CsvReader

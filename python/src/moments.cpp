@@ -167,10 +167,6 @@ void bind_moments(nb::module_& module) {
           nb::sig("def shape(self) -> tuple[int, ...]"))
       .def_prop_ro("names",
                    [](PyMoments& self) { return locked({&self.mutex}, [&] { return self.value.names(); }); })
-      .def("describe",
-           [](PyMoments& self, std::size_t feature) {
-             return locked({&self.mutex}, [&] { return self.value.describe(feature); });
-           })
       .def("constant_features",
            [](PyMoments& self) {
              return locked({&self.mutex}, [&] { return self.value.constant_features(); });

@@ -74,6 +74,16 @@ nb::dict options(PyNormalization& self) {
   return result;
 }
 
+/// The axes to keep as they were given; none for None.
+Axes given_axis(PyNormalization& self) {
+  return locked({&self.mutex}, [&] { return self.value.options().axis.value_or(Axes{}); });
+}
+
+/// Of the results.
+std::string dtype(PyNormalization& self) {
+  return locked({&self.mutex}, [&] { return std::string(name_of(self.value.options().dtype)); });
+}
+
 /// One attribute or method of the layer under its lock, as a copy.
 template <auto Member>
 auto get(PyNormalization& self) {
@@ -164,40 +174,54 @@ void call(PyNormalization& self, const View& in, const View& out, bool opposite,
   });
 }
 
+/// The features of a table one by one: views of shape (rows,), and where they are not null.
+std::vector<Column> spread(std::span<const Column> columns) {
+  std::vector<Column> features;
+  for (const Column& column : columns) {
+    if (column.values.shape.size() < 2) {
+      features.push_back(column);
+      continue;
+    }
+    for (std::int64_t i = 0; i < column.values.shape[1]; ++i) {
+      const auto part = [i](const TensorView& view) { return at(view, 1, i); };
+      features.push_back(
+          {part(column.values), column.valid ? std::optional(part(*column.valid)) : std::nullopt});
+    }
+  }
+  return features;
+}
+
 /// A table: each column by its feature, in its own compute type. out has shape (rows, features), or (rows,)
-/// for one column of no table.
+/// for one column of no table. Pieces of rows, to look at stop between them.
 void call_columns(PyNormalization& self, const std::vector<const TableColumn*>& columns, const View& out,
                   bool opposite, int threads) {
-  const std::vector<Column> plain = columns_of(columns);
+  const std::vector<Column> features = spread(columns_of(columns));
   const MutableTensorView target = out.mutable_tensor();
-  locked_watched(self.mutex, byte_count(plain), [&](const std::stop_token& stop) {
+  const std::int64_t bytes = byte_count(features);
+  locked_watched(self.mutex, bytes, [&](const std::stop_token& stop) {
     Normalization& layer = self.value;
     const MutableTensorView none = slice(target, 0, 0, 0);
     opposite ? layer.inverse(none, none, threads) : layer(none, none, threads);  // builds, checks and warns
     const bool invert = layer.options().invert != opposite;
-    std::size_t feature = 0;
-    const auto apply = [&](const TensorView& x, const std::optional<TensorView>& valid,
-                           const MutableTensorView& to) {
-      if (stop.stop_requested()) {
-        throw Interrupted();
-      }
-      const Normalizer one = layer.normalizer().select(layer.axes().empty() ? 0 : feature);
-      invert ? one.inverse(x, to, threads) : one.apply(x, to, threads);
-      if (valid) {
-        write_nan(to, *valid);
-      }
-      ++feature;
-    };
-    for (const Column& column : plain) {
-      if (target.shape.size() == 1) {
-        apply(column.values, column.valid, target);
-        continue;
-      }
-      const bool is_matrix = column.values.shape.size() == 2;
-      for (std::int64_t i = 0; i < (is_matrix ? column.values.shape[1] : 1); ++i) {
-        const MutableTensorView to = at(target, 1, static_cast<std::int64_t>(feature));
-        const auto part = [&](const TensorView& view) { return is_matrix ? at(view, 1, i) : view; };
-        apply(part(column.values), column.valid ? std::optional(part(*column.valid)) : std::nullopt, to);
+    const std::int64_t rows = target.shape[0];
+    const std::int64_t step = std::max<std::int64_t>(1, rows / (bytes / watched_bytes + 1));
+    for (std::size_t i = 0; i < features.size(); ++i) {
+      const Normalizer one = layer.normalizer().select(layer.axes().empty() ? 0 : i);
+      const MutableTensorView results =
+          target.shape.size() == 1 ? target : at(target, 1, static_cast<std::int64_t>(i));
+      for (std::int64_t first = 0; first < rows; first += step) {
+        if (stop.stop_requested()) {
+          throw Interrupted();
+        }
+        const auto piece = [&](const auto& view) {
+          return slice(view, 0, first, std::min(step, rows - first));
+        };
+        const MutableTensorView to = piece(results);
+        invert ? one.inverse(piece(features[i].values), to, threads)
+               : one.apply(piece(features[i].values), to, threads);
+        if (features[i].valid) {
+          write_nan(to, piece(*features[i].valid));
+        }
       }
     }
   });
@@ -303,6 +327,8 @@ void bind_normalization(nb::module_& module) {
       .def_prop_ro("built", &get<&Normalization::built>)
       .def_prop_ro("is_adapted", &get<&Normalization::is_adapted>)
       .def_prop_ro("count", &get<&Normalization::count>)
+      .def_prop_ro("axis", &given_axis)
+      .def_prop_ro("dtype", &dtype)
       .def_prop_ro("axes", &get<&Normalization::axes>)
       .def_prop_ro("rank", &get<&Normalization::rank>)
       .def_prop_ro("names",

@@ -138,15 +138,19 @@ nb::tuple to_tuple(const Shape& shape) {
 
 namespace {
 
-/// bfloat16 has no place in numpy or in buffers: the same memory as uint16, the owner kept alive.
-nb::ndarray<nb::numpy, const std::uint16_t> bfloat16_bits(const nb::ndarray<nb::ro, nb::device::cpu>& array) {
+/// bfloat16 has no place in numpy or in buffers: the same memory as uint16.
+nb::ndarray<nb::numpy, const std::uint16_t> bfloat16_bits(nb::ndarray<nb::ro> array) {
   constexpr nb::dlpack::dtype bfloat16{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Bfloat), 16, 1};
   if (array.dtype() != bfloat16) {
     throw nb::type_error("expected an array of bfloat16");
   }
-  const std::vector<std::size_t> shape(array.shape_ptr(), array.shape_ptr() + array.ndim());
-  return {static_cast<const std::byte*>(array.data_handle()) + array.byte_offset(), array.ndim(),
-          shape.data(), nb::find(array), array.stride_ptr()};
+  using Array = nb::ndarray<nb::ro>;
+  auto kept = std::make_unique<Array>(std::move(array));
+  const Array& bits = *kept;
+  const nb::capsule owner(kept.get(), [](void* p) noexcept { delete static_cast<Array*>(p); });
+  kept.release();
+  const std::vector<std::size_t> shape(bits.shape_ptr(), bits.shape_ptr() + bits.ndim());
+  return {bits.data(), bits.ndim(), shape.data(), owner, bits.stride_ptr()};
 }
 
 }  // namespace

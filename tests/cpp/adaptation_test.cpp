@@ -156,8 +156,8 @@ TEST(FromParts, GivesTheSameLayer) {
   const Normalizer& readings = layer.normalizer();
   Normalization copy = Normalization::from_parts(
       layer.options(), 3, {0, 2},
-      Normalizer::from_parts({2, 2}, readings.scale<float>(), readings.scale<double>(), {}), layer.moments(),
-      true);
+      Normalizer::from_parts({2, 2}, readings.scale<float>(), readings.scale<double>(), Axes{0, 2}),
+      layer.moments(), true);
   EXPECT_EQ(Look(copy), Look(layer));
   const Floats x{5, 6, 7, 8};
   EXPECT_EQ(call(copy, x, {2, 1, 2}), call(layer, x, {2, 1, 2}));
@@ -175,10 +175,12 @@ TEST(FromParts, GivesTheSameLayer) {
 TEST(FromParts, RefusesWhatDoesNotFit) {
   const NormalizationOptions learning;
   const NormalizationOptions given{.mean = scalar(0), .variance = scalar(1)};
-  const Normalizer readings = Normalizer::from({2}, std::vector{0.0, 0.0}, std::vector{1.0, 1.0});
+  const auto readings = [](const Axes& axes) {
+    return Normalizer::from({2}, std::vector{0.0, 0.0}, std::vector{1.0, 1.0}, {.axis = axes});
+  };
   const auto parts = [&](const NormalizationOptions& options, std::size_t rank, const Axes& axes,
                          const std::optional<Moments>& moments, bool adapted) {
-    return [=] { Normalization::from_parts(options, rank, axes, readings, moments, adapted); };
+    return [=] { Normalization::from_parts(options, rank, axes, readings(axes), moments, adapted); };
   };
   EXPECT_NO_THROW(parts(learning, 2, {1}, Moments({2}), true)());
   EXPECT_THAT(parts(learning, 2, {0}, Moments({2}), true),
@@ -189,6 +191,8 @@ TEST(FromParts, RefusesWhatDoesNotFit) {
               ThrowsMessage<Invalid>(HasSubstr("rank and axes")));
   EXPECT_THAT(parts(learning, 0, {}, Moments({2}), true),
               ThrowsMessage<Invalid>(HasSubstr("axis -1 is out of range")));
+  EXPECT_THAT([&] { Normalization::from_parts(learning, 2, {1}, readings({0}), Moments({2}), true); },
+              ThrowsMessage<Invalid>(HasSubstr("rank and axes")));
   NormalizationOptions none;
   none.axis = {};
   EXPECT_THAT(parts(none, 2, {}, Moments({2}), true), ThrowsMessage<Invalid>(HasSubstr("rank and axes")));

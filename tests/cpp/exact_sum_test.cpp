@@ -132,6 +132,37 @@ TEST(ExactSum, AddsAtEveryBitPosition) {
   }
 }
 
+// Sums and differences whose top limbs have, or lack, room for one more bit.
+TEST(ExactSum, AddsEveryTwoTops) {
+  constexpr std::uint64_t top = std::uint64_t{1} << 63;
+  const std::uint64_t tops[] = {1,   top / 2 - 1, top / 2,           top / 2 + 1,   top - 1,
+                                top, top + 1,     top + top / 2 - 1, top + top / 2, ~std::uint64_t{0}};
+  for (const std::uint64_t a : tops) {
+    for (const std::uint64_t b : tops) {
+      for (const int apart : {0, 64, -64, 256}) {
+        for (const int signs : {0, 1, 2, 3}) {
+          // Through text, so that neither has a limb to spare.
+          const Model x = Model::of(1, a, 0, (signs & 1) != 0);
+          const Model y = Model::of(1, b, apart, (signs & 2) != 0);
+          const Model u = Model::of(0, a, 0, (signs & 1) != 0);
+          const Model v = Model::of(0, b, apart, (signs & 2) != 0);
+          for (const auto& [left, right] : {std::pair{x, y}, {u, v}, {x, v}, {u, y}}) {
+            const ExactSum other = ExactSum::from_string(right.to_string());
+            ExactSum sum = ExactSum::from_string(left.to_string());
+            ExactSum difference = sum;
+            sum += other;
+            difference -= other;
+            Model expected = left;
+            ASSERT_EQ(sum.to_string(), (expected += right).to_string());
+            expected = left;
+            ASSERT_EQ(difference.to_string(), (expected -= right).to_string());
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(ExactSum, DoublesItselfPastEveryLimb) {
   for (const std::int64_t start :
        {std::int64_t{1}, std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()}) {

@@ -163,6 +163,27 @@ TYPED_TEST(Rounding, AtAndBesideEveryKindOfTie) {
   }
 }
 
+// Roots a hair beside a tie whose square is so short that nothing is cut off before the root is taken.
+TYPED_TEST(Rounding, OfRootsThatOnlyTheRestOfTheRootTellsFromATie) {
+  constexpr int digits = std::numeric_limits<TypeParam>::digits;
+  std::mt19937_64 random(4);
+  for (int i = 0; i < 200; ++i) {
+    const ExactSum middle =
+        ExactSum::from_unsigned((random() >> (63 - digits)) | (std::uint64_t{1} << digits) | 1);
+    for (const int below : {0, -1, -2, -7, -8}) {
+      for (const int hair : {-1, 0, 1}) {
+        const ExactSum square = sum(middle * middle, ExactSum::from_integer(hair, below));
+        for (const int scale : {0, 1, -40, 41}) {
+          check<TypeParam>(square * ExactSum::from_integer(1, scale), ExactSum::from_integer(1));
+        }
+      }
+    }
+    if (this->HasFatalFailure()) {
+      return;
+    }
+  }
+}
+
 TEST(Rounding, GivesInfinityAndSignedZero) {
   const ExactSum one = ExactSum::from_integer(1);
   const ExactSum huge = ExactSum::from_integer(1, 1024);

@@ -13,7 +13,6 @@ namespace {
 using documents::error_of;
 using documents::Json;
 using exactnorm::Moments;
-using exactnorm::StateError;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -116,7 +115,8 @@ RC_GTEST_PROP(Document, KeyOrderAndWhiteSpaceInJsonAreFree, ()) {
     const std::string space = *rc::gen::elementOf(std::vector<std::string>{"", " ", "\r\n\t "});
     std::string text = "{";
     for (const auto& [key, value] : pairs) {
-      text += (text == "{" ? "" : ",") + space + key + space + ":" + space + value + space;
+      text.append(text == "{" ? "" : ",").append(space).append(key).append(space);
+      text.append(":").append(space).append(value).append(space);
     }
     return text + "}";
   };
@@ -241,7 +241,7 @@ TEST(Errors, DuplicateKeys) {
   text.insert(1, "\"shape\": [2], ");
   EXPECT_EQ(error_of(text), "document: the key \"shape\" comes twice");
   text = exactnorm::to_json(two_features());
-  text.insert(text.find("\"count\""), "\"sum\": \"0x1p+0\", ");
+  text.insert(text.find("\"count\""), R"("sum": "0x1p+0", )");
   EXPECT_EQ(error_of(text), "features[0]: the key \"sum\" comes twice");
 }
 
@@ -347,7 +347,7 @@ TEST(Hostile, DeepNesting) {
     }
     EXPECT_NE(error_of(text), "");
   }
-  for (const char* open : {"\x81", "\xa1\x61x", "\x7f", "\x9f", "\xbf", "\xc1", "\x5f"}) {
+  for (const char* open : {"\x81", "\xa1\x61x", "\x7f", "\x9f", "\xbf", "\xc1", "_"}) {
     std::string cbor =
         "\xa1\x68"
         "features";

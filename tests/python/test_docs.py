@@ -20,8 +20,18 @@ PUBLIC = [getattr(en, name) for name in en.__all__]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_docstrings(name: str) -> None:
+def test_docstrings_of_modules(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: thing.__name__)
+def test_docstrings_of_what_is_public(thing: Any) -> None:
+    """Classes say that they are of exactnorm, where testmod does not find their methods."""
+    examples = doctest.DocTestFinder(exclude_empty=True).find(thing, module=False, globs={})
+    for example in examples:
+        assert doctest.DocTestRunner().run(example).failed == 0
+    if thing in (en.Moments, en.Normalization):
+        assert sum(len(example.examples) for example in examples) > 15
 
 
 def test_everything_public_is_documented() -> None:

@@ -29,7 +29,7 @@ def normalize(
     Settings are arguments of Normalization. Source and target may be the same file.
     """
     state = load(state_path)
-    names = state._impl.names
+    names = state.names or ()
     reader = open_table(source, columns or names, as_text=is_csv(target))
     present = reader.schema.names
     with naming(state_path):
@@ -68,16 +68,14 @@ def _layer(
 ) -> Normalization:
     """Make a layer for tables of these features, or return the state itself if it is that."""
     if isinstance(state, Normalization):
-        if not settings and list(names) == state._impl.names:
+        if not settings and tuple(names) == state.names:
             return state
         config, moments = state.get_config(), state.moments
     else:
         config, moments = {}, state
     layer = Normalization(**{**config, **settings, "axis": -1})
-    layer.build((None, len(names)))
-    index = {name: i for i, name in enumerate(moments._impl.names)}
-    layer._impl.update_state(moments._impl.select([index[name] for name in names]))
-    layer.finalize_state()
+    index = {name: i for i, name in enumerate(moments.names or ())}
+    layer.adapt(Moments._of(moments._impl.select([index[name] for name in names])))
     return layer
 
 
@@ -87,7 +85,7 @@ class _Application:
     def __init__(self, layer: Normalization, features: Mapping[str, Sequence[str]], *, inverse: bool) -> None:
         self._call = layer.inverse if inverse else layer
         self._type = pa.type_for_alias(layer.get_config()["dtype"])
-        index = {name: i for i, name in enumerate(layer._impl.names)}
+        index = {name: i for i, name in enumerate(layer.names or ())}
         self._places = {column: [index[name] for name in names] for column, names in features.items()}
 
     def write(self, reader: TableReader, kept: Sequence[str], target: str) -> None:
