@@ -1,6 +1,6 @@
 # make setup     what the other targets need: system packages (apt, if root) and the Python environment .venv
 # make demo      installs the package into .venv, builds the C++ examples, runs examples/flights_demo.py
-# make test      everything CI runs: formats, C++ with GCC, clang and sanitizers, the installed library, types, Python
+# make test      everything CI runs: formats, C++ with GCC, clang and sanitizers, the installed library, types, the demo, Python
 # make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run
 # make bench     measures, and rewrites the table in docs/benchmarks.md
 # make lint      formats, types and clang-tidy, changing nothing
@@ -34,7 +34,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 CPP_TESTS := test-release test-clang test-asan
 .PHONY: $(CPP_TESTS)
 
-test: setup check-formats $(CPP_TESTS) test-install check-types test-python
+test: setup check-formats $(CPP_TESTS) test-install check-types demo test-python
 
 test-all: clang-tidy exhaustive fuzz test
 

@@ -55,6 +55,7 @@ bool mend(std::string& document, std::string_view message) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string document(reinterpret_cast<const char*>(data), size);
   for (int attempt = 0; attempt < 3; ++attempt) {

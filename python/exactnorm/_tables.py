@@ -54,11 +54,17 @@ def table_kind(x: Any) -> Callable[[Any], Iterator[Table]] | None:
     """How to read x as a table, or None if it is none."""
     if isinstance(x, Mapping):
         return _from_mapping
-    if type(x).__module__.partition(".")[0] == "pandas" and hasattr(x, "isna"):
+    library = type(x).__module__.partition(".")[0]
+    if library == "pandas" and hasattr(x, "isna"):
         # pandas exports NaN to Arrow as null, so its columns are taken one by one.
         return _from_frame if hasattr(x, "columns") else _from_series
     if hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"):
         return _from_arrow
+    if library in ("polars", "pyarrow") and is_array(x):
+        raise TypeError(
+            f"a {type(x).__qualname__} of this version of {library} would lose its nulls: a later one is needed, "
+            "which has Arrow's PyCapsule interface"
+        )
     return None
 
 
@@ -107,6 +113,8 @@ def _series_chunks(series: Any) -> Chunks:
         values = from_array(series.to_numpy(dtype=kept_as, na_value=kept_as.type(0)))
         yield [_column(values._replace(valid=~np.asarray(series.isna())))]
         return
+    if not hasattr(series, "__arrow_c_stream__") and hasattr(series, "to_frame"):  # pandas 2.2
+        series = series.reset_index(drop=True).to_frame("x")
     try:
         reader = _reader(series)
     except (ImportError, AttributeError):  # pandas needs pyarrow for this; every number was taken above

@@ -19,7 +19,6 @@ from typing import IO, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 _T = TypeVar("_T")
@@ -29,7 +28,7 @@ _WRONG_TYPE = re.compile(
     r"In CSV column #(?P<column>\d+): Row #(?P<row>\d+): CSV conversion error.*: invalid value (?P<value>.*)",
     re.DOTALL,
 )
-_CSV_BLOCK = 4 << 20  # bytes read, and looked at for the types, at once; no row may be longer
+_CSV_BLOCK = 1 << 20  # bytes read, and looked at for the types, at once; no row may be longer
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 1 << 16
 
@@ -51,8 +50,9 @@ class ParquetReader:
         """Give some columns, in this order, of all rows."""
         row_bytes = sum(_width(self.schema.field(name).type) for name in columns)
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
-        for batch in _naming_os_errors(self._path, self._file.iter_batches(rows, columns=list(columns))):
-            yield batch.select(columns)
+        with _naming_os_errors(self._path):
+            for batch in self._file.iter_batches(rows, columns=list(columns)):
+                yield batch.select(columns)
 
     def widen(self, error: pa.ArrowInvalid) -> None:
         """Raise error: types are what the file says."""
@@ -65,16 +65,10 @@ class CsvReader:
     has_types = False
 
     def __init__(self, path: str, numbers: Collection[str], *, as_text: bool) -> None:
-        from pyarrow import dataset  # imports pandas, if that is there
-
-        table_format = dataset.CsvFileFormat(
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK),
-        )
-        self._file = table_format.make_fragment(str(Path(path).absolute()), pyarrow.fs.LocalFileSystem())
         self._path = path
         self._numbers = numbers
-        self.schema: pa.Schema = self._file.physical_schema
+        with self._open(pyarrow.csv.ConvertOptions()) as stream:
+            self.schema: pa.Schema = stream.schema
         for name, guess in zip(self.schema.names, self.schema.types, strict=True):
             if name in numbers:
                 if pa.types.is_null(guess):
@@ -84,8 +78,18 @@ class CsvReader:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Give some columns, in this order, of all rows. ArrowInvalid for a cell that is not of its type."""
-        scanner = self._file.scanner(schema=self.schema, columns=list(columns), batch_readahead=4)
-        yield from _naming_os_errors(self._path, scanner.to_batches())
+        options = pyarrow.csv.ConvertOptions(column_types=self.schema, include_columns=list(columns))
+        with _naming_os_errors(self._path), self._open(options) as stream:
+            yield from stream
+
+    def _open(self, options: pyarrow.csv.ConvertOptions) -> pyarrow.csv.CSVStreamingReader:
+        # Unlike a scan by pyarrow.dataset, this does not read ahead, up to 1 GiB, of whoever works more slowly.
+        return pyarrow.csv.open_csv(
+            self._path,
+            read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=options,
+        )
 
     def widen(self, error: pa.ArrowInvalid) -> None:
         """Change the type of the column that gave this error, or raise the error, naming the column."""
@@ -106,14 +110,6 @@ class CsvReader:
     def _set_type(self, name: str, wanted: pa.DataType) -> None:
         index = self.schema.get_field_index(name)
         self.schema = self.schema.set(index, pa.field(name, wanted))
-
-
-def _naming_os_errors(path: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Tell them from errors of the file that the batches may be written to."""
-    try:
-        yield from batches
-    except OSError as error:
-        raise _named(error, path) from error
 
 
 TableReader = ParquetReader | CsvReader
@@ -231,13 +227,20 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
 def naming(path: str) -> Iterator[None]:
     """Put the file's name into errors that do not have one: ValueError, or OSError."""
     try:
+        with _naming_os_errors(path):
+            yield
+    except (ValueError, TypeError, RuntimeError, pa.ArrowException) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def _naming_os_errors(path: str) -> Iterator[None]:
+    try:
         yield
     except OSError as error:
         if error.filename is not None:
             raise
         raise _named(error, path) from error
-    except (ValueError, TypeError, RuntimeError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _named(error: OSError, path: str) -> OSError:

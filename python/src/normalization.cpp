@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -197,6 +198,11 @@ void call_columns(PyNormalization& self, const std::vector<const TableColumn*>& 
                   bool opposite, int threads) {
   const std::vector<Column> features = spread(columns_of(columns));
   const MutableTensorView target = out.mutable_tensor();
+  for (const Column& feature : features) {
+    if (feature.values.shape[0] != target.shape[0]) {
+      throw std::invalid_argument("out must have as many rows as the columns");
+    }
+  }
   const std::int64_t bytes = byte_count(features);
   locked_watched(self.mutex, bytes, [&](const std::stop_token& stop) {
     Normalization& layer = self.value;
