@@ -62,16 +62,16 @@ def table_kind(x: Any) -> Callable[[Any], Iterator[Table]] | None:
         return _from_arrow
     if library in ("polars", "pyarrow") and is_array(x):
         raise TypeError(
-            f"a {type(x).__qualname__} of this version of {library} would lose its nulls: a later one is needed, "
-            "which has Arrow's PyCapsule interface"
+            f"a {type(x).__qualname__} of this version of {library} would lose its nulls: a later one is "
+            "needed, which has Arrow's PyCapsule interface"
         )
     return None
 
 
 def _reader(x: Any) -> _core.ArrowReader:
     if hasattr(x, "__arrow_c_stream__"):
-        return _core.ArrowReader(x.__arrow_c_stream__())
-    return _core.ArrowReader(*x.__arrow_c_array__())
+        return _core.ArrowReader(x.__arrow_c_stream__(None))
+    return _core.ArrowReader(*x.__arrow_c_array__(None))
 
 
 def _chunks(reader: _core.ArrowReader) -> Chunks:

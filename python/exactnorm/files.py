@@ -1,6 +1,6 @@
 """Tables in files: Parquet and CSV, read batch by batch, written all or nothing. Needs pyarrow.
 
-What a file is goes by the ending of its name: ``.parquet``, ``.csv`` or ``.csv.gz``.
+What a file is goes by the ending of its name: ``.parquet``, ``.csv``, ``.csv.gz`` or ``.csv.zst``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ import pyarrow.parquet as pq
 
 _T = TypeVar("_T")
 
-_ENDINGS = (".parquet", ".csv", ".csv.gz")
+_ENDINGS = {".parquet": None, ".csv": None, ".csv.gz": "gzip", ".csv.zst": "zstd"}
 _WRONG_TYPE = re.compile(
-    r"In CSV column #(?P<column>\d+): Row #(?P<row>\d+): CSV conversion error.*: invalid value (?P<value>.*)",
-    re.DOTALL,
+    r"In CSV column #(?P<column>\d+): .*CSV conversion error.*: invalid value (?P<value>.*)", re.DOTALL
 )
 _CSV_BLOCK = 1 << 20  # bytes read, and looked at for the types, at once; no row may be longer
 _BATCH_BYTES = 16 << 20
@@ -83,7 +82,7 @@ class CsvReader:
             yield from stream
 
     def _open(self, options: pyarrow.csv.ConvertOptions) -> pyarrow.csv.CSVStreamingReader:
-        # Unlike a scan by pyarrow.dataset, this does not read ahead, up to 1 GiB, of whoever works more slowly.
+        # Unlike a scan by pyarrow.dataset, this does not read up to 1 GiB ahead of a slower writer.
         return pyarrow.csv.open_csv(
             self._path,
             read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK),
@@ -103,9 +102,7 @@ class CsvReader:
         elif name not in self._numbers and not pa.types.is_string(old):
             self._set_type(name, pa.string())
         else:
-            raise ValueError(
-                f"column {name!r}, row {found['row']}: {found['value']} does not read as {old}"
-            ) from error
+            raise ValueError(f"column {name!r}: {found['value']} does not read as {old}") from error
 
     def _set_type(self, name: str, wanted: pa.DataType) -> None:
         index = self.schema.get_field_index(name)
@@ -182,8 +179,12 @@ def write_table(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
                 for batch in batches:
                     writer.write_batch(batch)
             return
-        gzip = _ending(path) == ".csv.gz"
-        with pa.CompressedOutputStream(file, "gzip") if gzip else contextlib.nullcontext(file) as sink:
+        compression = _ENDINGS[_ending(path)]
+        with (
+            pa.CompressedOutputStream(file, compression)
+            if compression
+            else contextlib.nullcontext(file) as sink
+        ):
             sink.write(_csv_lines([_csv_cells(name, pa.array([name])) for name in schema.names]))
             for batch in batches:
                 sink.write(_csv_lines([_csv_cells(name, batch[name]) for name in schema.names]))

@@ -49,6 +49,7 @@ std::vector<std::uint64_t> results(Normalization& layer) {
   layer(exactnorm::rows(data.data(), 3, 2), exactnorm::rows(narrow_out.data(), 3, 2));
   layer(exactnorm::rows(wide.data(), 3, 2), exactnorm::rows(wide_out.data(), 3, 2));
   std::vector<std::uint64_t> bits;
+  bits.reserve(wide_out.size() + narrow_out.size());
   for (const double x : wide_out) {
     bits.push_back(std::bit_cast<std::uint64_t>(x));
   }
@@ -191,9 +192,10 @@ std::uint32_t bits(float value) {
 }
 
 RC_GTEST_PROP(Layer, AnyRealNumberKeepsItsBits, ()) {
-  const double mean = std::bit_cast<double>(*rc::gen::resize(1000, rc::gen::arbitrary<std::uint64_t>()));
-  const double variance =
-      std::abs(std::bit_cast<double>(*rc::gen::resize(1000, rc::gen::arbitrary<std::uint64_t>())));
+  const auto mean =
+      std::bit_cast<double>(*rc::gen::resize(rc::kNominalSize, rc::gen::arbitrary<std::uint64_t>()));
+  const double variance = std::abs(
+      std::bit_cast<double>(*rc::gen::resize(rc::kNominalSize, rc::gen::arbitrary<std::uint64_t>())));
   RC_PRE(!std::isnan(variance));
   NormalizationOptions options;
   options.mean = {{}, {mean}};

@@ -100,7 +100,7 @@ TEST(Memory, NumbersInADocumentAllocateNothing) {
       R"({"build": {"rank": 9223372036854775807})",
       map_with("features", "\x9b" + huge),
       map_with("names", "\x9b" + huge),
-      map_with("names", "\x81\x7b" + huge),
+      map_with("names", "\x81{" + huge),
       map_with("digest", "\x5b" + huge),
       "\xbb" + huge,
       "\xa1\x7b" + huge,

@@ -225,6 +225,19 @@ def test_arrow_comes_before_array() -> None:
     assert en.Moments.from_data(Both()).null_count == 1
 
 
+def test_old_tables_are_refused() -> None:
+    """Without the capsules there is only __array__, where nulls are NaN."""
+
+    class DataFrame:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray:
+            return X
+
+    DataFrame.__module__ = "polars.dataframe"
+    for data in (DataFrame(), [DataFrame()]):
+        with pytest.raises(TypeError, match=r"polars.*nulls.*later"):
+            en.Moments.from_data(data)
+
+
 def test_masked_arrays() -> None:
     x = np.ma.MaskedArray(X, mask=[[0, 1], [0, 0], [1, 0]])
     m = en.Moments.from_data(x)

@@ -53,7 +53,7 @@ SOURCES = {
     "generator": lambda: generator(TABLE.to_batches(max_chunksize=1)),
     "polars": lambda: pl.from_arrow(TABLE),
     "polars chunks": lambda: pl.concat([pl.from_arrow(TABLE[:1]), pl.from_arrow(TABLE[1:])], rechunk=False),
-    "duckdb": lambda: duckdb.connect().from_arrow(TABLE),
+    "duckdb": lambda: duckdb.from_arrow(TABLE),
     "dict of pandas": lambda: {name: arrow_backed(TABLE[name]) for name in NAMES},
     "dict": lambda: {name: TABLE[name] for name in NAMES},
     "dict of chunks": lambda: {

@@ -49,8 +49,8 @@ def _print_version(asked: bool) -> None:
 
 
 State = Annotated[str, typer.Argument(metavar="STATE", help="What adapt, or Python, has written.")]
-Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Parquet, CSV or .csv.gz.")]
-Input = Annotated[str, typer.Argument(metavar="IN", help="Parquet, CSV or .csv.gz.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Parquet, CSV, .csv.gz or .csv.zst.")]
+Input = Annotated[str, typer.Argument(metavar="IN", help="Parquet, CSV, .csv.gz or .csv.zst.")]
 StateOutput = Annotated[str, typer.Option("--output", "-o", metavar="STATE", help="The document to write.")]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT", help="The file to write, of these kinds.")
@@ -203,6 +203,8 @@ def _reporting() -> Iterator[None]:
         warnings.simplefilter("always", RuntimeWarning)
         try:
             yield
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
         except BrokenPipeError:
             raise  # whoever read stdout has gone; typer ends quietly
         except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
