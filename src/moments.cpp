@@ -250,7 +250,8 @@ void Moments::update_columns(std::span<const Column> columns, const UpdateOption
 
 void Moments::merge(const Moments& other) {
   if (&other == this) {
-    return merge(Moments(other));  // a sum added to itself would copy itself half-way, where memory may run out
+    return merge(
+        Moments(other));  // a sum added to itself would copy itself half-way, where memory may run out
   }
   check_same_kind(*this, other, "merge");
   if (&other == this) {

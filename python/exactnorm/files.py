@@ -205,23 +205,21 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     mode = 0o666 if old is None else stat.S_IMODE(old)
     temporary = target.with_name(f".exactnorm-{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except OSError as error:
-        raise _named(error, path) from error
-    try:
-        if old is not None:
-            os.fchmod(descriptor, mode)
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            yield file
-        os.fsync(descriptor)
+        descriptor = os.open(str(temporary), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            if old is not None:
+                os.fchmod(descriptor, mode)
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                yield file
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         temporary.replace(target)
     except BaseException as error:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise _named(error, path) from error
         raise
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -148,7 +148,7 @@ nb::ndarray<nb::numpy, const std::uint16_t> bfloat16_bits(nb::ndarray<nb::ro> ar
   auto kept = std::make_unique<Array>(std::move(array));
   const Array& bits = *kept;
   const nb::capsule owner(kept.get(), [](void* p) noexcept { delete static_cast<Array*>(p); });
-  kept.release();
+  static_cast<void>(kept.release());  // the capsule owns it now
   const std::vector<std::size_t> shape(bits.shape_ptr(), bits.shape_ptr() + bits.ndim());
   return {bits.data(), bits.ndim(), shape.data(), owner, bits.stride_ptr()};
 }

@@ -254,7 +254,7 @@ def test_memory_does_not_grow_with_the_file(command: list[str], ending: str) -> 
         line = ",".join("0123456789012345") + "\n"
         Path("small.csv").write_text(",".join(names) + "\n" + line * 10)
         Path("large.csv").write_text(",".join(names) + "\n" + line * 2_000_000)
-    en.Moments.from_data(dict.fromkeys(names, [1.0, 2.0])).save("state.json")
+    en.Moments.from_data({name: [1.0, 2.0] for name in names}).save("state.json")
     small_file, large_file = (
         peak_memory(*command, f"{file}.{ending}", "-o", "out.parquet") for file in ("small", "large")
     )

@@ -67,13 +67,13 @@ def _layer(
     state: Moments | Normalization, names: Sequence[str], settings: Mapping[str, Any]
 ) -> Normalization:
     """Make a layer for tables of these features, or return the state itself if it is that."""
-    if isinstance(state, Normalization):
-        if not settings and tuple(names) == state.names:
-            return state
-        config, moments = state.get_config(), state.moments
-    else:
-        config, moments = {}, state
-    layer = Normalization(**{**config, **settings, "axis": -1})
+    config, moments = ({}, state) if isinstance(state, Moments) else (state.get_config(), state.moments)
+    config = {**config, **settings, "axis": -1}
+    if config.get("dtype") == "bfloat16":
+        raise ValueError("files do not hold the layer's bfloat16: choose a type with --dtype")
+    if isinstance(state, Normalization) and not settings and tuple(names) == state.names:
+        return state
+    layer = Normalization(**config)
     index = {name: i for i, name in enumerate(moments.names or ())}
     layer.adapt(Moments._of(moments._impl.select([index[name] for name in names])))
     return layer
