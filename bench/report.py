@@ -2,8 +2,8 @@
 
     python bench/report.py build/release/bench/adapt_bench [--repetitions 15]
 
-Benchmarks are repeated in random order, so that a slow moment of a shared machine falls on all of them alike. Figures
-are medians; a ratio is the median over the read of as many bytes with as many threads in the same run.
+Benchmarks are repeated in random order, so that a slow moment of a shared machine falls on all of them alike.
+Figures are medians; a ratio is the median over the read of as many bytes with as many threads in the same run.
 """
 
 from __future__ import annotations
@@ -60,13 +60,16 @@ def table(results: dict) -> str:
 
 def main() -> None:
     """Measure and rewrite the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("program")
     parser.add_argument("--repetitions", type=int, default=15)
     arguments = parser.parse_args()
     results = measure(arguments.program, arguments.repetitions)
     context = results["context"]
-    machine = f"{cpu_name()}, {context['num_cpus']} CPUs; {context['date'][:10]}; {arguments.repetitions} repetitions.\n\n"
+    where = f"{cpu_name()}, {context['num_cpus']} CPUs; {context['date'][:10]}"
+    machine = f"{where}; {arguments.repetitions} repetitions.\n\n"
     page = PAGE.read_text()
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
