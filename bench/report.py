@@ -3,7 +3,7 @@
     python bench/report.py build/release/bench/adapt_bench [--repetitions 15]
 
 Benchmarks are repeated in random order, so that a slow moment of a shared machine falls on all of them alike.
-Figures are medians; a ratio is the median over the read of as many bytes with as many threads in the same run.
+Figures are medians; a ratio is the median over the read of as many bytes by as many threads in that run.
 """
 
 from __future__ import annotations
