@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <ranges>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -148,10 +149,26 @@ auto rows(T* data, std::size_t n_rows, std::size_t n_features) {
   return contiguous(data, Shape{static_cast<std::int64_t>(n_rows), static_cast<std::int64_t>(n_features)});
 }
 
-/// A 1-d array.
-template <class T>
-auto column(std::span<T> values) {
-  return contiguous(values.data(), Shape{static_cast<std::int64_t>(values.size())});
+/// Memory that somebody else keeps: a span, an lvalue vector or array, …; not a temporary vector.
+template <class Range>
+concept ContiguousData = std::ranges::contiguous_range<Range> && std::ranges::borrowed_range<Range>;
+
+/// All of a contiguous range as rows of n_features. Throws std::invalid_argument if it does not come out
+/// even.
+template <ContiguousData Range>
+auto rows(Range&& values, std::size_t n_features) {
+  const std::size_t size = std::ranges::size(values);
+  if (n_features == 0 || size % n_features != 0) {
+    throw std::invalid_argument(std::to_string(size) + " values are no whole number of rows of " +
+                                std::to_string(n_features) + " features");
+  }
+  return rows(std::ranges::data(values), size / n_features, n_features);
+}
+
+/// A contiguous range as a 1-d array.
+template <ContiguousData Range>
+auto column(Range&& values) {
+  return contiguous(std::ranges::data(values), Shape{static_cast<std::int64_t>(std::ranges::size(values))});
 }
 
 }  // namespace exactnorm

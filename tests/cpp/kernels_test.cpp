@@ -111,6 +111,13 @@ TYPED_TEST(Kernels, FullWindows) {
   }
 }
 
+// More panels in a row as full as can be than an int64 could hold.
+TYPED_TEST(Kernels, FullWindowsOneAfterAnother) {
+  constexpr std::size_t rows = kernels::panel_rows * kernels::panels_per_window * 5 / 2;
+  typename TestFixture::Families make(8);
+  expect_all_same(make.make("as full as can be", rows, 16), rows, 16);
+}
+
 TYPED_TEST(Kernels, EveryLayout) {
   typename TestFixture::Families make(5);
   const std::vector<arrays::Layout> layouts = {

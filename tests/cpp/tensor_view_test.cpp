@@ -125,4 +125,15 @@ TEST(Views, OfShapesThatAreTooLargeAreHarmless) {
 }
 
 }  // namespace
+TEST(TensorView, ContiguousRangesAreRowsAndColumns) {
+  std::vector<float> values{1, 2, 3, 4, 5, 6};
+  const TensorView table = exactnorm::rows(values, 3);
+  EXPECT_EQ(table.data, values.data());
+  EXPECT_EQ(table.shape, (Shape{2, 3}));
+  EXPECT_EQ(exactnorm::column(std::span<const float>(values)).shape, (Shape{6}));
+  EXPECT_THROW(exactnorm::rows(values, 4), std::invalid_argument);
+  EXPECT_THROW(exactnorm::rows(values, 0), std::invalid_argument);
+  static_assert(!exactnorm::ContiguousData<std::vector<float>>, "a temporary would dangle");
+}
+
 }  // namespace exactnorm
