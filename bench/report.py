@@ -47,7 +47,7 @@ def table(results: dict) -> str:
         if run["run_type"] == "iteration":
             speeds[run["run_name"].removesuffix("/real_time")].append(run["bytes_per_second"] / 1e9)
     lines = ["| work | GB/s, median (min to max) | of reading |", "|---|---|---|"]
-    for name, values in speeds.items():
+    for name, values in sorted(speeds.items()):
         dtype, _, rest = name.partition("/")
         read = speeds.get(f"{dtype}/read/threads:{rest[-1]}") or speeds["float32/read/threads:" + rest[-1]]
         ratio = statistics.median(values) / statistics.median(read)

@@ -249,13 +249,9 @@ void Moments::update_columns(std::span<const Column> columns, const UpdateOption
 }
 
 void Moments::merge(const Moments& other) {
-  if (&other == this) {
-    return merge(
-        Moments(other));  // a sum added to itself would copy itself half-way, where memory may run out
-  }
   check_same_kind(*this, other, "merge");
   if (&other == this) {
-    merge(Moments(other));
+    merge(Moments(other));  // a sum added to itself copies itself, and memory may run out half-way
     return;
   }
   const bool other_empty = other.empty();

@@ -32,8 +32,8 @@ class ExactSum {
   /// A finite float64, exactly. Precondition: value is finite.
   static ExactSum from_double(double value);
 
-  /// Adds integer · 2^exponent. Strong guarantee (only memory can fail), as for all that follow. Cost: O(1)
-  /// limbs touched, amortised.
+  /// Adds integer · 2^exponent. Strong guarantee (memory can fail, and std::length_error past 4 million
+  /// bits), as for all that follow. Cost: O(1) limbs touched, amortised.
   void add(std::int64_t integer, int exponent);
   /// Adds ±(high · 2^64 + low) · 2^exponent.
   void add_wide(std::uint64_t high, std::uint64_t low, int exponent, bool negative = false);
