@@ -146,7 +146,8 @@ template <class T>
 class Tiles {
  public:
   void fill(const Scale<T>& scale, const Block& block, const BlockPlan& plan) noexcept {
-    if (block.feature == feature_ && block.rows <= rows_ && plan.row().feature_stride == 0) {
+    // Blocks that begin with the same feature begin with the same kept indices: they differ in rows alone.
+    if (block.feature == feature_ && block.rows <= rows_) {
       return;
     }
     T* mean = this->mean.data();

@@ -26,13 +26,16 @@ using ::testing::ThrowsMessage;
 rc::Gen<Layout> layouts(std::size_t rank) {
   return rc::gen::exec([rank] {
     Layout layout;
+    layout.offset = *rc::gen::inRange<std::size_t>(0, 9);
+    if (*rc::gen::arbitrary<bool>()) {
+      return layout;  // contiguous, so that often one of the two arrays is and the other is not
+    }
     layout.order.resize(rank);
     std::iota(layout.order.begin(), layout.order.end(), std::size_t{0});
     for (std::size_t i = rank; i > 1; --i) {
       std::swap(layout.order[i - 1], layout.order[*rc::gen::inRange<std::size_t>(0, i)]);
     }
     layout.steps = *rc::gen::container<std::vector<int>>(rank, rc::gen::element(1, 1, 1, -1, 2, -3));
-    layout.offset = *rc::gen::inRange<std::size_t>(0, 9);
     return layout;
   });
 }
@@ -182,6 +185,39 @@ TEST(ApplyLayout, ZeroStridesOfTheInputRepeatIt) {
   EXPECT_EQ(out, expected);
 }
 
+TEST(ApplyLayout, OneArrayMayHaveGapsWhereTheOtherHasNone) {
+  const Shape shape{5, 4, 3};
+  const Layout gaps[] = {{{}, {2, 1, 1}, 0}, {{}, {1, 2, 1}, 0}, {{}, {1, 1, 2}, 0}, {{}, {1, -1, 1}, 0}};
+  for (const Axes& axis : {Axes{}, Axes{0}, Axes{1}, Axes{2}, Axes{0, 1}, Axes{1, 2}}) {
+    const Normalizer normalizer = some_normalizer(feature_shape(shape, axis), axis);
+    for (const Layout& layout : gaps) {
+      for (const auto& [of_in, of_out] : {std::pair{layout, Layout{}}, {Layout{}, layout}}) {
+        StridedArray x(DType::float32, shape, of_in);
+        x.set_bits(some_bits(DType::float32, 60, 3));
+        StridedArray out(DType::float32, shape, of_out);
+        normalizer.apply(x.view(), out.mutable_view());
+        EXPECT_TRUE(
+            equal_bits(DType::float32, out.bits(), one_by_one(normalizer, axis, x, DType::float32, false)));
+      }
+    }
+  }
+}
+
+TEST(ApplyLayout, SharesMayBeginWithAShortBlock) {
+  // 65 blocks of 170 rows, the last of 5 alone, in each of four planes that do not continue one another: a
+  // share of 64 blocks begins with a short one, and the full one after it has the same first feature.
+  const Shape shape{4, 64 * 170 + 5, 3};
+  const auto count = static_cast<std::size_t>(element_count(shape));
+  const Normalizer normalizer = some_normalizer({3}, {});
+  StridedArray x(DType::float32, shape);
+  x.set_bits(some_bits(DType::float32, count, 11));
+  StridedArray contiguous_out(DType::float32, shape);
+  normalizer.apply(x.view(), contiguous_out.mutable_view());
+  StridedArray out(DType::float32, shape, {{}, {2, 1, 1}, 0});
+  normalizer.apply(x.view(), out.mutable_view(), 1);
+  EXPECT_TRUE(equal_bits(DType::float32, out.bits(), contiguous_out.bits()));
+}
+
 TEST(ApplyLayout, ThreadsDoNotMatter) {
   // Large enough to be shared, with a last share that is not full.
   for (const auto& [shape, axis] : {std::pair{Shape{40001, 7}, Axes{1}},
@@ -296,6 +332,7 @@ TEST_F(ApplyErrors, Overlap) {
   expect(rows(memory.data(), 3, 3), {memory.data(), DType::float32, {3, 3}, {4, 12}}, message);
   expect(rows(memory.data(), 4, 3), {memory.data(), DType::float64, {4, 3}, {24, 8}}, message);
   expect(rows(memory.data(), 4, 3), {memory.data(), DType::float16, {4, 3}, {6, 2}}, message);
+  expect(rows(memory.data(), 4, 3), {memory.data(), DType::float16, {4, 3}, {12, 4}}, message);
   expect(rows(memory.data(), 4, 3),
          {reinterpret_cast<char*>(memory.data()) + 1, DType::float32, {4, 3}, {12, 4}}, message);
 }

@@ -164,6 +164,14 @@ TEST(FinalizeState, ThatFailsLeavesTheLayer) {
   expect_refused<Invalid>(
       layer, [&] { layer.finalize_state(); }, "feature 0");
   EXPECT_EQ(layer.normalizer().scale<float>().mean, (Floats{2, 3.5F}));
+
+  Normalization omitting({.nan_policy = Policy::omit});
+  omitting.adapt(table({1, 2, 3, 5}, 2));
+  omitting.reset_state();
+  omitting.update_state(table({nan_float, 1}, 2));
+  expect_refused<Invalid>(
+      omitting, [&] { omitting.finalize_state(); }, "there is no value to learn from for feature 0");
+  EXPECT_EQ(omitting.normalizer().scale<float>().mean, (Floats{2, 3.5F}));
 }
 
 TEST(Count, IsOfAllKindsAndIgnoresBatches) {
@@ -173,6 +181,12 @@ TEST(Count, IsOfAllKindsAndIgnoresBatches) {
   layer.update_state(table(x, 2));
   layer.update_state(array(Floats{1, 2}, {1, 2}));
   EXPECT_EQ(layer.count(), 4);
+  const std::vector<std::uint8_t> valid{1, 1, 1, 1, 0};
+  Normalization kinds({.axis = {}});
+  kinds.build({-1});
+  kinds.update_state(array(Floats{1, nan_float, inf_float, -inf_float, 5}, {5}),
+                     {.valid = TensorView{valid.data(), DType::boolean, {5}, {1}}});
+  EXPECT_EQ(kinds.count(), 5);
   Normalization all({.axis = Axes{0, 1}});
   all.build({3, 2});
   all.update_state(table(x, 2));

@@ -221,6 +221,7 @@ TEST(GivenMean, BroadcastsToTheKeptShape) {
   for (const auto& [given, shape] : {std::pair{Shape{2}, Shape{2, 3}},
                                      {Shape{3, 1}, Shape{2, 3}},
                                      {Shape{2, 1, 3}, Shape{2, 3}},
+                                     {Shape{1, 1, 4}, Shape{2, 3}},
                                      {Shape{3}, Shape{1, 1}}}) {
     const GivenValues mean{given, std::vector<double>(static_cast<std::size_t>(element_count(given)), 1)};
     Normalization layer({.axis = both, .mean = mean, .variance = scalar(1)});
@@ -329,6 +330,10 @@ TEST(Call, RefusesOtherShapes) {
   deep.build({-1, -1});
   expect_refused<Invalid>(
       deep, [&] { deep.prepare_call({}); }, "(None, None), got shape ()");
+  Normalization one_dimensional;
+  one_dimensional.build({1});
+  expect_refused<Invalid>(
+      one_dimensional, [&] { one_dimensional.prepare_call({}); }, "(1,), got shape ()");
 }
 
 TEST(Call, ThatFailsLeavesTheLayerUnbuilt) {

@@ -213,6 +213,17 @@ TEST(Normalizer, RefusesBadNumbers) {
   }
 }
 
+TEST(Normalizer, UnitDivisorsOfGivenVariancesAreRoundedOnce) {
+  // The root is just above the middle between 1 and the next float32; as a float64 it is the middle, which
+  // would go to 1.
+  const double middle = 1 + 0x1p-24;
+  const std::vector<double> variance{std::nextafter(middle * middle, infinity)};
+  const Normalizer normalizer =
+      Normalizer::from({}, variance, variance, {.constant_policy = ConstantPolicy::unit});
+  EXPECT_EQ(normalizer.scale<float>().divisor[0], 1 + 0x1p-23F);
+  EXPECT_EQ(normalizer.scale<double>().divisor[0], middle);
+}
+
 TEST(Normalizer, EpsilonMayBeZero) {
   const Normalizer normalizer = Normalizer::from({}, std::vector{1.0}, std::vector{0.0}, {.epsilon = 0});
   const std::vector<float> x{0, 1, 2};
