@@ -18,6 +18,7 @@ constexpr std::int64_t weighted_block = 1
                                         << 16;  // elements: at some 200 ns each, 13 ms between looks at stop
 constexpr std::int64_t min_bytes_a_thread = 1 << 20;  // less does not pay for waking a thread
 constexpr std::int64_t max_block_columns = 4096;
+constexpr std::int64_t min_run = 1024;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -25,8 +26,10 @@ std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b;
 class Blocks {
  public:
   Blocks(const LoopNest& nest, std::int64_t item, bool weighted) : nest_(nest) {
-    // Where each feature is a run of its own, one at a time.
-    const bool runs = nest.rows.strides[data_operand] == item && nest.columns.strides[data_operand] != item;
+    // Where each feature is a run of its own, one at a time, unless they are so short that rows of many
+    // features are quicker to make.
+    const bool runs = nest.rows.strides[data_operand] == item && nest.columns.strides[data_operand] != item &&
+                      nest.rows.extent >= min_run;
     columns_ = runs ? 1 : std::min(nest.columns.extent, max_block_columns);
     const std::int64_t rows = weighted ? std::max<std::int64_t>(weighted_block / columns_, 1)
                                        : std::max<std::int64_t>(block_bytes / (columns_ * item), 1024);

@@ -2,6 +2,7 @@
 /// \file
 /// What has been learned: per feature, exact sums of x and x², and counts of each kind of value.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -59,6 +60,10 @@ struct Feature {
   friend bool operator==(const Feature&, const Feature&) = default;
 };
 
+/// How many panels (at most 256 values of a column) were summed by each tier of the kernels, 0 to 2, and by
+/// integers alone.
+using TierCounts = std::array<std::int64_t, 4>;
+
 /// What else an update may look at. Every view must stay alive until the call returns.
 struct UpdateOptions {
   /// boolean, of x's shape or a leading prefix of it; False: as if absent.
@@ -72,6 +77,8 @@ struct UpdateOptions {
   /// Polled about every millisecond of work; when requested, the update throws Interrupted and changes
   /// nothing.
   std::stop_token stop = {};
+  /// If not null, increased by what the update did: for measurements. The portable path counts nothing.
+  TierCounts* tier_counts = nullptr;
 };
 
 /// One column of a table: values of shape (rows,) for one feature, or (rows, k) for k of them; and, if some

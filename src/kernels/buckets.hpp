@@ -4,8 +4,9 @@
 /// one, and wherever a better one fails.
 ///
 /// A floating-point column is summed into one bucket per exponent field: the sum of signed mantissas and the
-/// sum of squared mantissas of all values that have it. max_run values fit: 1024 · 2^53 <= 2^63 for the
-/// mantissas, 1024 · 2^106 < 2^128 for the squares.
+/// sum of squared mantissas of all values that have it. max_run values fit: of float64 2^22 · 2^53 <= 2^127
+/// and 2^22 · 2^106 <= 2^128 (strictly less, as a mantissa is below 2^53), of the others 2^16 · 2^24 <= 2^63
+/// and 2^16 · 2^48 <= 2^64. So buckets may stay open for long, and emptying them costs little.
 
 #include <algorithm>
 #include <array>
@@ -24,9 +25,12 @@ template <class Format>
 class Buckets {
  public:
   /// Most values between two spills.
-  static constexpr std::size_t max_run = 1024;
+  static constexpr std::size_t max_run = std::size_t{1} << (Format::fraction_bits > 23 ? 22 : 16);
 
-  /// Adds count <= max_run values, stride bytes apart.
+  /// Values since the last spill.
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+  /// Adds values, stride bytes apart. Precondition: with them there are at most max_run.
   void add(const std::byte* x, std::size_t count, std::ptrdiff_t stride) noexcept {
     for (std::size_t i = 0; i < count; ++i, x += stride) {
       const auto bits = load<Bits>(x);
@@ -34,8 +38,8 @@ class Buckets {
       const std::uint64_t hidden = field != 0 ? std::uint64_t{1} << Format::fraction_bits : 0;
       const std::uint64_t mantissa = (bits & Format::fraction_mask) | hidden;
       Bucket& bucket = buckets_[field];
-      bucket.sum += bits > Format::magnitude_mask ? -static_cast<std::int64_t>(mantissa)
-                                                  : static_cast<std::int64_t>(mantissa);
+      const auto signed_mantissa = static_cast<std::int64_t>(mantissa);
+      bucket.sum += bits > Format::magnitude_mask ? -signed_mantissa : signed_mantissa;
       bucket.squares += static_cast<Square>(mantissa) * mantissa;
       if (field == Format::special) {
         count_special(bits);
@@ -44,15 +48,6 @@ class Buckets {
       last_ = std::max(last_, field);
     }
     count_ += count;
-  }
-
-  /// The largest exponent field of a finite value other than zero since the last spill; -1 if there was none.
-  [[nodiscard]] int largest_field() const noexcept {
-    int field = std::min(static_cast<int>(last_), Format::special - 1);
-    while (field >= 0 && buckets_[static_cast<std::size_t>(field)].squares == 0) {
-      --field;
-    }
-    return field;
   }
 
   /// Moves everything to the feature. (Only memory can fail.)
@@ -66,7 +61,7 @@ class Buckets {
       Bucket& bucket = buckets_[field];
       if (bucket.squares != 0 && field != Format::special) {
         const int exponent = static_cast<int>(std::max<std::size_t>(field, 1)) - Format::bias;
-        feature.sum.add(bucket.sum, exponent);
+        add_signed(feature.sum, bucket.sum, exponent);
         const auto squares = static_cast<uint128>(bucket.squares);
         feature.sumsq.add_wide(static_cast<std::uint64_t>(squares >> 64), static_cast<std::uint64_t>(squares),
                                2 * exponent);
@@ -81,12 +76,20 @@ class Buckets {
 
  private:
   using Bits = typename Format::Bits;
-  // 1024 squares of 24 bits fit in 64.
-  using Square = std::conditional_t<Format::fraction_bits <= 23, std::uint64_t, uint128>;
+  static constexpr bool is_narrow = Format::fraction_bits <= 23;
+  using Mantissas = std::conditional_t<is_narrow, std::int64_t, int128>;
+  using Square = std::conditional_t<is_narrow, std::uint64_t, uint128>;
   struct Bucket {
-    std::int64_t sum = 0;
+    Mantissas sum = 0;
     Square squares = 0;
   };
+
+  static void add_signed(ExactSum& sum, Mantissas mantissas, int exponent) {
+    const bool negative = mantissas < 0;
+    const auto magnitude = static_cast<uint128>(negative ? -mantissas : mantissas);
+    sum.add_wide(static_cast<std::uint64_t>(magnitude >> 64), static_cast<std::uint64_t>(magnitude), exponent,
+                 negative);
+  }
 
   void count_special(Bits bits) noexcept {
     if ((bits & Format::fraction_mask) != 0) {
@@ -103,11 +106,13 @@ class Buckets {
   Counts special_;
 };
 
-/// Integers need no buckets: 1024 · 2^64 and the two halves of 1024 squares fit in 128 bits each.
+/// Integers need no buckets: 2^22 · 2^64 and the two halves of 2^22 squares fit in 128 bits each.
 template <class Format>
 requires(!Format::is_float) class Buckets<Format> {
  public:
-  static constexpr std::size_t max_run = 1024;
+  static constexpr std::size_t max_run = std::size_t{1} << 22;
+
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
   void add(const std::byte* x, std::size_t count, std::ptrdiff_t stride) noexcept {
     for (std::size_t i = 0; i < count; ++i, x += stride) {

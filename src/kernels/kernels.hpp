@@ -1,124 +1,240 @@
 #pragma once
 /// \file
-/// The contract of a panel kernel, and the table of those compiled in. One file per kernel implements it for
-/// every instruction set.
+/// The contract of a panel kernel, the proofs, and the table of those compiled in.
 ///
-/// A panel is at most panel_rows rows of some columns of float32 or float64. Per column a kernel keeps a few
-/// float64 accumulators whose additions are all exact, under a bound on the data that it checks in the same
-/// pass. So it can only be right or say "failed", and a failed column is summed in integers instead.
+/// A panel is at most panel_rows rows of some columns of one dtype. Per column a kernel keeps a few
+/// accumulators whose additions are all exact: for integers always, for floating-point numbers under a bound
+/// on the data that the kernel checks in the same pass. So it can only be right or say "failed", and a failed
+/// column is summed by the next tier, in the end in integers.
 ///
-/// The bound, for a column with exponent E (chosen beforehand): every |x| < 2^E, and every x is a multiple of
-/// the grid 2^g. An accumulator then holds integers times its unit 2^u, below 2^53 of them: all additions are
-/// exact. With p = 8, for 2^p = 256 rows:
+/// Floating-point columns (and integers of at most 32 bits, which are floating-point numbers here) have an
+/// exponent E, chosen beforehand. Let p = 8, for 2^p = 256 rows, and let every x be a multiple of the grid
+/// 2^g. The bound is
 ///
-/// float32, x = d (24 bits, exact in float64), E - 43 <= g, which |x| >= 2^(E-20) or E <= -106 ensures:
-///   S  += d                     |S| <= 2^(E+8), unit 2^(E-43): 51 bits
-///   n   = fma(d, d, A); A starts at 2^(2E+8) and grows by at most 256 · 2^(2E), so it stays in its binade
-///   (or ends at the top of it): its unit is 2^(2E-44) t   = n - A                 exact: a multiple of the
-///   unit; at most 2^(2E), since rounding is monotone and 2^(2E) lies on the grid R  += fma(d, d, -t) d² - t
-///   is exact: |rest| <= 2^(2E-45), half a unit of A, and a multiple of 2^(2g): unit 2^(2E-86); |R| <=
-///   2^(2E-37): 49 bits Then Σx = S and Σx² = (A - 2^(2E+8)) + R.
+///     Σx² <= (1 - 2^-30) · 2^(2E+8)     and     E - g <= capacity of the tier.
 ///
-/// float64, |x| >= 2^m or x = 0, m = E - 18, so that x is a multiple of 2^(m-52); -459 <= m and E <= 507, so
-/// that nothing below is subnormal or overflows:
-///   X, x split on the grid of an accumulator that starts at 1.5 · 2^(E+9): unit 2^(E-43); rests: |r| <=
-///   2^(E-44), multiples of 2^(m-52): unit 2^(E-70), 34 bits p = x·x rounded, e = fma(x, x, -p), x² = p + e
-///   exactly P, p split from 2^(2E+8): unit 2^(2E-44); rests: |r| <= 2^(2E-45), multiples of 2^(2m-52): unit
-///   2^(2E-88), 51 bits Q, e split from 1.5 · 2^(2E-45), as |e| <= 2^(2E-54): unit 2^(2E-97); rests: |r| <=
-///   2^(2E-98), multiples of 2^(2m-104): unit 2^(2E-140), 50 bits
+/// It implies Σ|x| <= sqrt(256 · Σx²) < (1 - 2^-31) · 2^(E+8), by Cauchy and Schwarz. All accumulators are
+/// float64. Each holds an integer number of its unit 2^u, below 2^53 of them: all additions are exact. An
+/// *anchored* one starts at start = mantissa · 2^(u+52) and takes of each y the multiple of its unit next to
+/// y, d; the rest, y - d, is at most half a unit and is exact (fma where y is a product). Its unit stays
+/// fixed while it stays in the binade of its start.
 ///
-/// An accumulator leaves as an integer number of units: the difference of two bit patterns in one binade, its
-/// start being mantissa · 2^(u+52). Those that start at 0 are first moved there by adding 1.5 · 2^(u+52),
-/// exact as they hold at most 51 bits. That integer is at most 2^52, so a window of int64 holds 1024 panels.
+/// narrow: y = x as float64 is exact, and so is x² (at most 24 or 32 bits, thus 64 bits with fma).
+///   A   x² anchored at 2^(2E+8), unit 2^(2E-44). It only grows, so if its end is at most 2^(2E+8) + the
+///       bound, it never left the binade, and the bound on Σx² held for every row: that end is the check.
+///       (NaN and infinity end as such and fail it.)
+///   tier 0, E - g <= 22: x² is a multiple of A's unit, so A leaves no rest.
+///     S   += x, unit 2^(E-43)       |S| < 2^(E+8): 51 bits
+///   tier 1, E - g <= 43: as tier 0, and
+///     R   += rest of A              each at most 2^(2E-45), together 2^(2E-37); unit 2^(2E-88): 51 bits
+///   tier 2, E - g <= 66:
+///     S   x anchored at 1.5 · 2^(E+9), unit 2^(E-43). Its steps stay below Σ|x| + 256 half units < 2^(E+8)
+///     RS  += rest of S              together at most 2^(E-36); unit 2^(E-87): 51 bits
+///     R   rest of A anchored at 1.5 · 2^(2E-36), unit 2^(2E-88)
+///     RR  += rest of R              together at most 2^(2E-81); unit 2^(2E-132): 51 bits
+///   A float of t bits with |x| >= 2^m, or zero, is a multiple of 2^(m-t+1): the smallest |x| proves g. Once
+///   2^(E-capacity) is no coarser than the smallest subnormal, every number of the type is one.
+///   Integers of k <= 32 bits: E = k and g = 0 for every column, no check needed: |x| <= 2^k, and Σx² <=
+///   2^(2k+8) ends A at most at the end of its binade, where its bits still say the right number.
+///
+/// wide, float64: p = x·x rounded, e = fma(x, x, -p), x² = p + e exactly. Given |x| >= 2^m, x is a multiple
+/// of 2^(m-52), p of 2^(2m-52), e of 2^(2m-104); |e| <= 2^-53 · p. With g = m - 52:
+///   tier 1, E - g <= 70:
+///     S   x anchored at 1.5 · 2^(E+9), unit 2^(E-43)
+///     RS  += rest of S              together at most 2^(E-36); unit 2^(E-87): 51 bits
+///     P   p anchored at 2^(2E+8), unit 2^(2E-44), whose end is the check, as A's above (Σp and Σx² differ by
+///         2^-53 of themselves)
+///     RP  += rest of P              together at most 2^(2E-37); unit 2^(2E-88): 51 bits
+///     Q   e anchored at 1.5 · 2^(2E-44), unit 2^(2E-96): its steps stay below Σ|e| + 256 half units <
+///     2^(2E-45) RQ  += rest of Q              together at most 2^(2E-89); unit 2^(2E-140): 51 bits
+///   tier 2, E - g <= 87: as tier 1, but the rests of P and Q are anchored
+///     RP  anchored at 1.5 · 2^(2E-36); RRP += its rest, unit 2^(2E-132)
+///     RQ  anchored at 1.5 · 2^(2E-88); RRQ += its rest, unit 2^(2E-184)
+///   -419 <= E <= 507, so that no unit is subnormal and nothing overflows.
+///
+/// weighted, of float32 x and float32 w >= 0, w = 0 where nothing counts: y = w·x is exact (48 bits), y·x = p
+/// + e as above. The weights are below 2^F and, if not 0, at least 2^n; h = n - 23 is their grid, m = g + 23,
+/// and in the bound Σwx² <= (1 - 2^-30) · 2^(Z+8), with Z = 2E + F, takes the place of Σx²: then Σ|y| <=
+/// sqrt(Σw · Σwx²) < (1 - 2^-31) · 2^(E+F+8). All as tier 2 of wide, with y for x, E + F for E in its sum and
+/// Z for 2E, but
+///     RQ  += rest of Q              as in tier 1
+///     W   += w as integers of unit 2^(F-48): n >= F - 25, below 2^48 each
+///   exact for (E - m) + (F - n) <= 41, so that y is a multiple of 2^(E+F-87), and 2(E - m) + (F - n) <= 71,
+///   so that p is one of 2^(Z-132) and e of 2^(Z-140).
+///
+/// What an accumulator leaves behind is its number of units: the difference of two bit patterns in one
+/// binade. Those that start at 0 are first moved to 1.5 · 2^(u+52), exact as they hold at most 51 bits. That
+/// number is at most 2^52, so a window of int64 holds 1024 panels.
 ///
 /// All this needs round to nearest, subnormals kept (FpEnvironment) and true fma.
 
 #include <array>
-#include <bit>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <type_traits>
 #include <vector>
+
+#include <exactnorm/tensor_view.hpp>
+
+#include "../decode.hpp"
 
 namespace exactnorm::kernels {
 
 inline constexpr std::size_t panel_rows = 256;
 inline constexpr std::size_t panels_per_window = 1024;
-/// Kernels take columns in multiples of this.
-inline constexpr std::size_t column_group = 16;
+inline constexpr std::size_t tiers = 3;
+inline constexpr std::size_t max_windows = 8;
 
-/// One accumulator: unit 2^(slope·E + offset), start mantissa · 2^(unit exponent + 52), where it feeds Σx (or
-/// else Σx²).
-struct Accumulator {
+enum class Sum : std::uint8_t { x, squares, weights };
+
+/// A window counts units 2^(slope·E + offset) of one of the sums. The accumulator that fills it starts at
+/// mantissa · 2^52 units, or is moved there at the end; 0: it is an integer.
+struct Window {
+  Sum sum;
   int slope;
   int offset;
   double mantissa;
 };
 
-template <class T>
-struct Anchored;
+/// How columns of one dtype are summed.
+struct Scheme {
+  std::array<Window, max_windows> windows;
+  std::size_t window_count;
+  std::size_t group;                ///< kernels take columns in multiples of this
+  std::array<int, tiers> capacity;  ///< the largest E - g; 0: there is no such tier
+  std::size_t square;               ///< the window of the accumulator whose end is checked
+  int fraction_bits;                ///< a value >= 2^m is a multiple of 2^(m - fraction_bits) …
+  int finest;                       ///< … and every value of 2^finest; INT_MIN if small values are refused
+  int min_exponent;                 ///< of a column
+  int max_exponent;                 ///< of a column; equal to min_exponent if there is nothing to choose
 
-template <>
-struct Anchored<float> {
-  using Bits = std::int32_t;
-  static constexpr std::size_t count = 3;
-  static constexpr std::array<Accumulator, count> accumulators{{{1, -43, 1.5}, {2, -44, 1.0}, {2, -86, 1.5}}};
-  static constexpr int spread = 20;  // E - m
-  static constexpr int min_exponent =
-      -106;  // here and below every float32 under 2^E is a multiple of 2^(E-43)
-  static constexpr int max_exponent = 128;
-  static constexpr bool bounded_below = false;
+  [[nodiscard]] constexpr bool always_right() const noexcept { return min_exponent == max_exponent; }
+  [[nodiscard]] constexpr std::size_t first_tier() const noexcept { return capacity[0] > 0 ? 0 : 1; }
 };
 
-template <>
-struct Anchored<double> {
-  using Bits = std::int64_t;
-  static constexpr std::size_t count = 6;
-  static constexpr std::array<Accumulator, count> accumulators{
-      {{1, -43, 1.5}, {1, -70, 1.5}, {2, -44, 1.0}, {2, -88, 1.5}, {2, -97, 1.5}, {2, -140, 1.5}}};
-  static constexpr int spread = 18;
-  static constexpr int min_exponent = -441;
-  static constexpr int max_exponent = 507;
-  static constexpr bool bounded_below = true;  // at min_exponent too, smaller values fail
-};
+namespace detail {
 
-/// Per-column numbers, each array as long as the panel has columns.
-template <class T>
-struct PanelColumns {
-  using Bits = typename Anchored<T>::Bits;
-  std::array<const double*, Anchored<T>::count> start;  ///< in the order of Anchored<T>::accumulators
-  std::array<std::int64_t*, Anchored<T>::count>
-      window;         ///< in: so far; out: with this panel, except for failed columns
-  const Bits* below;  ///< the magnitude bits of 2^E: all must be smaller
-  const Bits*
-      from;       ///< (magnitude bits + max) mod 2^n of the smallest value allowed, signed; zero maps to max
-  Bits* largest;  ///< out: the largest magnitude bits seen
-  Bits* good;     ///< out: -1, or 0 for a failed column
-};
+inline constexpr std::array<Window, max_windows> narrow_windows{{{Sum::x, 1, -43, 1.5},
+                                                                 {Sum::squares, 2, -44, 1.0},
+                                                                 {Sum::squares, 2, -88, 1.5},
+                                                                 {Sum::x, 1, -87, 1.5},
+                                                                 {Sum::squares, 2, -132, 1.5}}};
+inline constexpr std::array<Window, max_windows> wide_windows{{{Sum::x, 1, -43, 1.5},
+                                                               {Sum::squares, 2, -44, 1.0},
+                                                               {Sum::squares, 2, -88, 1.5},
+                                                               {Sum::x, 1, -87, 1.5},
+                                                               {Sum::squares, 2, -96, 1.5},
+                                                               {Sum::squares, 2, -140, 1.5},
+                                                               {Sum::squares, 2, -132, 1.5},
+                                                               {Sum::squares, 2, -184, 1.5}}};
+inline constexpr std::array<Window, max_windows> byte_windows{{{Sum::x, 0, 0, 0}, {Sum::squares, 0, 0, 0}}};
+inline constexpr std::array<Window, max_windows> long_windows{{{Sum::x, 0, 0, 0},
+                                                               {Sum::x, 0, 32, 0},
+                                                               {Sum::squares, 0, 0, 0},
+                                                               {Sum::squares, 0, 32, 0},
+                                                               {Sum::squares, 0, 64, 0},
+                                                               {Sum::squares, 0, 96, 0}}};
 
-/// Sums a panel of rows (at most panel_rows) of `columns` contiguous elements, a multiple of column_group;
-/// row_stride in elements. x is aligned to its element. Precondition: FpEnvironment. Returns true if no
-/// column failed.
-template <class T>
-using PanelKernel = bool (*)(const T* x, std::size_t rows, std::ptrdiff_t row_stride, std::size_t columns,
-                             const PanelColumns<T>& state) noexcept;
+constexpr Scheme narrow_float(int fraction_bits, int finest) {
+  // Below 2^-106 a smaller exponent would prove no more: every float32 is on tier 1's grid. Few numbers of 24
+  // bits are on that of tier 0.
+  const bool few_bits = fraction_bits <= 10;
+  return {narrow_windows, 5, 16, {few_bits ? 22 : 0, 43, 66}, 1, fraction_bits, finest, -106, 130};
+}
+constexpr Scheme narrow_integer(int bits) {
+  return {narrow_windows, 5, 16, {bits <= 22 ? 22 : 0, 43, 66}, 1, 0, 0, bits, bits};
+}
 
-/// The kernels of one instruction set; null pointers mean the portable path.
-struct Table {
-  const char* name;
-  PanelKernel<float> float32;
-  PanelKernel<double> float64;
-};
+}  // namespace detail
 
-template <class T>
-PanelKernel<T> kernel_of(const Table& table) {
-  if constexpr (std::is_same_v<T, float>) {
-    return table.float32;
+/// The weighted scheme; F is to be added to the exponents of all its units.
+inline constexpr std::array<Window, max_windows> weighted_windows{{{Sum::x, 1, -43, 1.5},
+                                                                   {Sum::squares, 2, -44, 1.0},
+                                                                   {Sum::squares, 2, -88, 1.5},
+                                                                   {Sum::x, 1, -87, 1.5},
+                                                                   {Sum::squares, 2, -96, 1.5},
+                                                                   {Sum::squares, 2, -140, 1.5},
+                                                                   {Sum::squares, 2, -132, 1.5},
+                                                                   {Sum::weights, 0, -48, 1.5}}};
+inline constexpr int max_weight_spread = 25;  ///< F - n
+/// The largest E - m of a column.
+constexpr int weighted_spread(int weight_spread) noexcept {
+  const int of_products = 41 - weight_spread;
+  const int of_squares = (71 - weight_spread) / 2;
+  return of_products < of_squares ? of_products : of_squares;
+}
+
+template <class Format>
+constexpr Scheme scheme_of() {
+  if constexpr (std::is_same_v<Format, Float64>) {
+    return {detail::wide_windows, 8, 16, {0, 70, 87}, 1, 52, INT_MIN, -419, 507};
+  } else if constexpr (Format::is_float) {
+    return detail::narrow_float(Format::fraction_bits, 1 - Format::bias);
+  } else if constexpr (sizeof(typename Format::Bits) == 1) {
+    return {detail::byte_windows, 2, 64, {1, 0, 0}, 0, 0, 0, 0, 0};
+  } else if constexpr (sizeof(typename Format::Bits) == 8) {
+    return {detail::long_windows, 6, 16, {1, 0, 0}, 0, 0, 0, 0, 0};
   } else {
-    return table.float64;
+    return detail::narrow_integer(static_cast<int>(8 * sizeof(typename Format::Bits)));
   }
 }
+
+/// Per-column numbers, each array as long as the panel has columns. The kernels of integers use windows
+/// alone.
+struct PanelColumns {
+  std::array<const double*, max_windows> start;   ///< of the accumulators that fill the windows
+  std::array<std::int64_t*, max_windows> window;  ///< in: so far; out: with this panel, for good columns
+  const double* limit;                            ///< largest good end of the checked accumulator
+  const std::int64_t* from;                       ///< smallest good value of `smallest`
+  const std::int64_t* wanted;                     ///< -1, or 0 for columns to leave alone
+  std::int64_t* smallest;                         ///< out: see scanned()
+  std::int64_t* good;                             ///< out: -1, or 0 for failed columns and those not wanted
+  std::int64_t* nan;                              ///< guarded kernels: in: so far; out: with this panel
+  std::int64_t* infinite;                         ///< guarded kernels: likewise
+};
+
+/// What a scan of the values' bits keeps of the smallest magnitude 2^m of a column, as kernels compare it:
+/// twice the bits, less one, modulo 2^32, so that zero becomes the largest. Of a float64 it is the upper half
+/// of that, rounded so that nothing smaller than 2^m passes.
+constexpr std::int64_t scanned(int m, bool wide) {
+  return wide ? std::int64_t{m + 1023} << 21 : (std::int64_t{m + 127} << 24) - 1;
+}
+
+/// The smallest good value of PanelColumns::smallest in a column of that exponent.
+constexpr std::int64_t smallest_allowed(const Scheme& scheme, int exponent, std::size_t tier) noexcept {
+  const int grid = exponent - scheme.capacity[tier];
+  return scheme.finest != INT_MIN && grid <= scheme.finest
+             ? INT64_MIN
+             : scanned(grid + scheme.fraction_bits, scheme.fraction_bits == 52);
+}
+
+/// Sums a panel of rows (at most panel_rows) of `columns` contiguous elements, a multiple of Scheme::group;
+/// row_stride in elements. x is aligned to its element. While it works it asks for the memory `ahead` bytes
+/// further on, if that is not 0. Precondition: FpEnvironment. Returns true if no wanted column failed.
+using PanelKernel = bool (*)(const void* x, std::size_t rows, std::ptrdiff_t row_stride, std::size_t columns,
+                             const PanelColumns& state, std::ptrdiff_t ahead) noexcept;
+
+/// Sums a packed panel of rows (at most panel_rows) of `columns` float32 x, a multiple of 16, and as many
+/// weights. The rest is as with PanelKernel.
+using WeightedKernel = bool (*)(const float* x, const float* w, std::size_t rows, std::size_t columns,
+                                const PanelColumns& state) noexcept;
+
+/// The kernels of one dtype, by tier; null where there is none. Those of integers are at their first tier.
+/// Guarded ones take NaN and infinity for zero, and count them.
+struct PanelKernels {
+  std::array<PanelKernel, tiers> plain{};
+  std::array<PanelKernel, tiers> guarded{};
+};
+
+/// The kernels of one instruction set. The portable one has none: integers do it all.
+struct Table {
+  const char* name;
+  std::array<PanelKernels, 13> panel{};  ///< by DType
+  WeightedKernel weighted = nullptr;
+
+  [[nodiscard]] const PanelKernels& of(DType dtype) const { return panel[static_cast<std::size_t>(dtype)]; }
+  PanelKernels& of(DType dtype) { return panel[static_cast<std::size_t>(dtype)]; }
+};
 
 /// The table in use; see targets.hpp. Throws std::invalid_argument for a bad EXACTNORM_TARGET.
 const Table& chosen();

@@ -10,7 +10,7 @@ namespace exactnorm {
 namespace kernels {
 namespace {
 
-constexpr Table portable{"portable", nullptr, nullptr};
+constexpr Table portable{"portable"};
 
 // Null until somebody forces one, or asks for the first time.
 std::atomic<const Table*> in_use{nullptr};

@@ -20,7 +20,8 @@ namespace families {
 template <class T>
 class Generator {
  public:
-  using Scheme = exactnorm::kernels::Anchored<T>;
+  using Format = std::conditional_t<sizeof(T) == 4, exactnorm::Float32, exactnorm::Float64>;
+  static constexpr exactnorm::kernels::Scheme scheme = exactnorm::kernels::scheme_of<Format>();
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
 
   explicit Generator(std::uint64_t seed) : random_(seed) {}
@@ -30,7 +31,8 @@ class Generator {
         "ordinary",         "as full as can be", "full and negative", "full, alternating", "largest numbers",
         "smallest allowed", "one too small",     "one too large",     "subnormal",         "zeros",
         "huge then tiny",   "tiny then huge",    "far apart",         "kinds sprinkled",   "wandering scale",
-        "any bits",         "constant",          "at the clamps"};
+        "any bits",         "constant",          "at the clamps",     "half NaN",          "lognormal",
+        "outliers",         "zero-inflated"};
   }
 
   std::vector<T> make(const std::string& name, std::size_t rows, std::size_t columns) {
@@ -52,6 +54,8 @@ class Generator {
  private:
   static T power(int exponent) { return std::ldexp(T{1}, exponent); }
   static T below(T x) { return std::nextafter(x, T{0}); }
+  // E - m of a tier.
+  static int spread(std::size_t tier) { return scheme.capacity[tier] - scheme.fraction_bits; }
   int pick(int from, int to) {
     return from + static_cast<int>(random_() % static_cast<unsigned>(to - from + 1));
   }
@@ -65,7 +69,8 @@ class Generator {
 
   // The first row is 2^scale, so that the first exponent is E = scale + 2.
   T element(const std::string& name, std::size_t r, std::size_t c, std::size_t rows, int& scale) {
-    const int smallest = scale + 2 - Scheme::spread;
+    // The smallest that the first or the second tier takes.
+    const int smallest = scale + 2 - spread(1 + c % 2);
     if (name == "ordinary") {
       return static_cast<T>(std::normal_distribution<double>(static_cast<double>(c), 1)(random_));
     }
@@ -79,7 +84,7 @@ class Generator {
       return r == 0 ? power(scale) : r % 2 == 0 ? -below(power(scale + 2)) : below(power(scale + 2));
     }
     if (name == "largest numbers") {
-      const T largest = sizeof(T) == 4 ? std::numeric_limits<T>::max() : below(power(Scheme::max_exponent));
+      const T largest = sizeof(T) == 4 ? std::numeric_limits<T>::max() : below(power(scheme.max_exponent));
       return c % 3 == 0 ? largest : c % 3 == 1 ? -largest : sign() * largest;
     }
     if (name == "smallest allowed" || name == "one too small" || name == "one too large") {
@@ -132,9 +137,23 @@ class Generator {
     if (name == "constant") {
       return static_cast<T>(static_cast<double>(c) + 0.1);
     }
+    if (name == "half NaN") {
+      return random_() % 2 == 0 ? std::numeric_limits<T>::quiet_NaN()
+                                : static_cast<T>(std::normal_distribution<double>(5, 2)(random_));
+    }
+    if (name == "lognormal") {
+      return static_cast<T>(std::lognormal_distribution<double>(0, 3)(random_));
+    }
+    if (name == "outliers") {
+      return random_() % 300 == 0 ? sign() * mantissa() * power(pick(20, 90))
+                                  : static_cast<T>(std::normal_distribution<double>(0, 1)(random_));
+    }
+    if (name == "zero-inflated") {
+      return random_() % 10 != 0 ? T{0} : static_cast<T>(std::normal_distribution<double>(0, 1)(random_));
+    }
     // "at the clamps": around the least and largest exponents that a column may have
-    const int edge = c % 2 == 0 ? Scheme::min_exponent : Scheme::max_exponent;
-    const int exponent = edge - 1 - pick(0, c % 4 < 2 ? 3 : Scheme::spread + 2) + pick(0, c % 8 < 4 ? 0 : 2);
+    const int edge = c % 2 == 0 ? scheme.min_exponent : scheme.max_exponent;
+    const int exponent = edge - 1 - pick(0, c % 4 < 2 ? 3 : spread(2) + 2) + pick(0, c % 8 < 4 ? 0 : 2);
     return exponent >= std::numeric_limits<T>::max_exponent ? sign() * std::numeric_limits<T>::max()
                                                             : sign() * mantissa() * power(exponent);
   }

@@ -1,0 +1,324 @@
+#include "panel_sums.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "column_range.hpp"
+#include "power_of_two.hpp"
+
+namespace exactnorm {
+namespace {
+
+// When a group changes its mode. Summing a panel again costs about as much as the higher tier does, so that
+// one pays if every third panel needs it.
+constexpr int failed = 3;      // what such a panel adds to the pressure …
+constexpr int passed = -1;     // … and any other
+constexpr int too_much = 8;    // then the mode rises
+constexpr int long_ease = 12;  // panels on balance that would have done with less
+
+}  // namespace
+
+template <class Format>
+PanelSums<Format>::PanelSums(const kernels::PanelKernels& kernels, Feature* into, std::size_t period,
+                             std::ptrdiff_t step, std::size_t columns)
+    : kernels_(kernels),
+      into_(into),
+      period_(period),
+      step_(step),
+      columns_(columns),
+      doubles_((scheme.window_count + 1) * columns),
+      integers_((scheme.window_count + 6) * columns),
+      exponent_(columns),
+      groups_(columns / scheme.group) {
+  std::int64_t* integers = integers_.data();
+  const auto next = [&] { return std::exchange(integers, integers + columns); };
+  for (std::size_t i = 0; i < scheme.window_count; ++i) {
+    state_.start[i] = start_[i] = doubles_.data() + i * columns;
+    state_.window[i] = next();
+  }
+  state_.limit = limit_ = doubles_.data() + scheme.window_count * columns;
+  state_.from = from_ = next();
+  state_.wanted = wanted_ = next();
+  state_.smallest = next();
+  state_.good = next();
+  state_.nan = next();
+  state_.infinite = next();
+  std::fill_n(wanted_, columns, -1);
+}
+
+// Precondition: the column's windows are empty.
+template <class Format>
+void PanelSums<Format>::anchor(std::size_t column, int exponent) {
+  exponent_[column] = exponent;
+  for (std::size_t i = 0; i < scheme.window_count; ++i) {
+    const kernels::Window& w = scheme.windows[i];
+    start_[i][column] = w.mantissa * power_of_two(w.slope * exponent + w.offset + 52);
+  }
+  limit_[column] = start_[scheme.square][column] * (2 - 0x1p-30);
+}
+
+// Precondition: the group's exponents are set.
+template <class Format>
+void PanelSums<Format>::set_mode(std::size_t group, Mode mode) {
+  groups_[group].mode = mode;
+  for (std::size_t column = group * scheme.group; column < (group + 1) * scheme.group; ++column) {
+    from_[column] = kernels::smallest_allowed(scheme, exponent_[column], mode.tier);
+  }
+}
+
+template <class Format>
+void PanelSums<Format>::spill(std::size_t column) {
+  Feature& to = feature(column);
+  for (std::size_t i = 0; i < scheme.window_count; ++i) {
+    const kernels::Window& w = scheme.windows[i];
+    (w.sum == kernels::Sum::x ? to.sum : to.sumsq)
+        .add(std::exchange(state_.window[i][column], 0), w.slope * exponent_[column] + w.offset);
+  }
+}
+
+// Runs a kernel over the groups first … last-1; true if no wanted column failed.
+template <class Format>
+bool PanelSums<Format>::run(std::size_t first, std::size_t last, const Mode& mode, const Panel& panel,
+                            std::ptrdiff_t ahead) {
+  const auto offset = static_cast<std::ptrdiff_t>(first * scheme.group);
+  kernels::PanelColumns state = state_;
+  for (std::size_t i = 0; i < scheme.window_count; ++i) {
+    state.start[i] += offset;
+    state.window[i] += offset;
+  }
+  state.limit += offset;
+  for (const std::int64_t** each : {&state.from, &state.wanted}) {
+    *each += offset;
+  }
+  for (std::int64_t** each : {&state.smallest, &state.good, &state.nan, &state.infinite}) {
+    *each += offset;
+  }
+  const kernels::PanelKernel kernel = (mode.guarded ? kernels_.guarded : kernels_.plain)[mode.tier];
+  return kernel(panel.x + offset, panel.rows, panel.row_stride, (last - first) * scheme.group, state, ahead);
+}
+
+// What a guarded kernel has counted goes to the feature; true if there was anything.
+template <class Format>
+bool PanelSums<Format>::move_special(std::size_t column, const Panel& panel) {
+  const std::int64_t nan = std::exchange(state_.nan[column], 0);
+  const std::int64_t infinite = std::exchange(state_.infinite[column], 0);
+  if ((nan | infinite) == 0) {
+    return false;
+  }
+  Counts& counts = feature(column).counts;
+  counts.nan += nan;
+  counts.finite -= nan + infinite;
+  if constexpr (Format::is_float) {
+    if (infinite != 0) {
+      std::int64_t negative = 0;
+      for (std::size_t row = 0; row < panel.rows; ++row) {
+        const Bits bits =
+            panel
+                .x[static_cast<std::ptrdiff_t>(row) * panel.row_stride + static_cast<std::ptrdiff_t>(column)];
+        constexpr auto negative_infinity =
+            static_cast<Bits>(~Format::magnitude_mask | (Format::magnitude_mask ^ Format::fraction_mask));
+        negative += bits == negative_infinity ? 1 : 0;
+      }
+      counts.neginf += negative;
+      counts.posinf += infinite - negative;
+    }
+  }
+  return true;
+}
+
+// Chooses exponents by a few rows; whatever they miss is corrected as soon as it fails.
+template <class Format>
+void PanelSums<Format>::start(const Panel& panel) {
+  constexpr std::size_t sample = 16;
+  const std::size_t apart = std::max<std::size_t>(panel.rows / sample, 1);
+  for (std::size_t group = 0; group < groups_.size(); ++group) {
+    Mode mode;
+    for (std::size_t column = group * scheme.group; column < (group + 1) * scheme.group; ++column) {
+      if constexpr (scheme.always_right()) {
+        anchor(column, scheme.min_exponent);
+      } else {
+        const ColumnRange range = range_of<Format>(panel.x + column, std::min(sample, panel.rows),
+                                                   panel.row_stride * static_cast<std::ptrdiff_t>(apart));
+        const std::optional<Fit> fit = fit_of(scheme, range);
+        anchor(column,
+               fit ? fit->exponent : std::clamp(range.above, scheme.min_exponent, scheme.max_exponent));
+        mode.tier = std::max(mode.tier, fit ? fit->tier : 0);
+        mode.guarded |= range.special;
+      }
+    }
+    set_mode(group, mode);
+  }
+  started_ = true;
+}
+
+// Sums the columns of a group that have failed: with exponents and a kernel that suit them, else in integers.
+template <class Format>
+void PanelSums<Format>::repair(std::size_t group, const Panel& panel) {
+  if constexpr (Format::is_float) {
+    const std::size_t first = group * scheme.group;
+    const std::size_t last = first + scheme.group;
+    Group& state = groups_[group];
+    const Mode before = state.mode;
+    Mode needed = before;
+    bool again = false;
+    for (std::size_t column = first; column < last; ++column) {
+      if (state_.good[column] != 0) {
+        wanted_[column] = 0;
+        continue;
+      }
+      const ColumnRange range = range_of<Format>(panel.x + column, panel.rows, panel.row_stride);
+      const std::optional<Fit> fit = fit_of(scheme, range);
+      wanted_[column] = fit ? -1 : 0;
+      if (!fit) {
+        add_integers(column, panel);
+        continue;
+      }
+      again = true;
+      needed.tier = std::max(needed.tier, fit->tier);
+      needed.guarded |= range.special;
+      if (range.above != INT_MIN) {
+        spill(column);
+        anchor(column, fit->exponent);
+      }
+    }
+    set_mode(group, needed);
+    if (again) {
+      const bool all = run(group, group + 1, needed, panel, 0);
+      for (std::size_t column = first; column < last; ++column) {
+        if (!all && wanted_[column] != 0 && state_.good[column] == 0) {
+          add_integers(column, panel);
+          wanted_[column] = 0;
+        }
+        tier_counts_[needed.tier] += wanted_[column] != 0 ? 1 : 0;
+        move_special(column, panel);
+      }
+    }
+    std::fill_n(wanted_ + first, scheme.group, -1);
+    if (!(needed == before)) {
+      state.pressure += failed;
+      if (state.pressure < too_much) {
+        set_mode(group, before);
+      } else {
+        state.pressure = state.ease = 0;
+      }
+    }
+  }
+}
+
+// After a panel that went well: a group whose data have become simpler goes a step down.
+template <class Format>
+void PanelSums<Format>::relax(std::size_t group, bool special) {
+  Group& state = groups_[group];
+  state.pressure = std::max(state.pressure + passed, 0);
+  Mode lower = state.mode;
+  if (state.mode.tier > scheme.first_tier()) {
+    bool fits = true;
+    for (std::size_t column = group * scheme.group; column < (group + 1) * scheme.group; ++column) {
+      fits &= state_.smallest[column] >=
+              kernels::smallest_allowed(scheme, exponent_[column], state.mode.tier - 1);
+    }
+    lower.tier -= fits ? 1 : 0;
+  }
+  lower.guarded &= special;
+  state.ease = lower == state.mode ? std::max(state.ease - 1, 0) : state.ease + 1;
+  if (state.ease >= long_ease) {
+    state.ease = 0;
+    set_mode(group, lower);
+  }
+}
+
+template <class Format>
+void PanelSums<Format>::add_integers(std::size_t column, const Panel& panel) {
+  Feature& to = feature(column);
+  auto found =
+      std::find_if(open_.begin(), open_.end(), [&](const auto& open) { return open->feature == &to; });
+  if (found == open_.end()) {
+    if (open_.size() < most_open) {
+      open_.push_back(std::make_unique<Open>(Open{&to, {}}));
+      found = open_.end() - 1;
+    } else {
+      found = open_.begin() + static_cast<std::ptrdiff_t>(next_open_++ % most_open);
+      (*found)->buckets.spill(*(*found)->feature);
+      (*found)->feature = &to;
+    }
+  }
+  kernels::Buckets<Format>& buckets = (*found)->buckets;
+  if (buckets.count() + panel.rows > kernels::Buckets<Format>::max_run) {
+    buckets.spill(to);
+  }
+  buckets.add(reinterpret_cast<const std::byte*>(panel.x + column), panel.rows,
+              panel.row_stride * static_cast<std::ptrdiff_t>(sizeof(Bits)));
+  to.counts.finite -= static_cast<std::int64_t>(panel.rows);  // the buckets count them themselves
+  ++tier_counts_[kernels::tiers];
+}
+
+template <class Format>
+void PanelSums<Format>::add(const Bits* x, std::size_t rows, std::ptrdiff_t row_stride,
+                            std::ptrdiff_t ahead) {
+  const Panel panel{x, rows, row_stride};
+  if (!started_) {
+    start(panel);
+  }
+  for (std::size_t first = 0; first < groups_.size();) {
+    const Mode mode = groups_[first].mode;
+    std::size_t last = first + 1;
+    while (last < groups_.size() && groups_[last].mode == mode) {
+      ++last;
+    }
+    const bool good = run(first, last, mode, panel, ahead);
+    if constexpr (!scheme.always_right()) {
+      for (std::size_t group = first; group < last; ++group) {
+        const std::size_t begin = group * scheme.group;
+        bool special = false;
+        std::size_t failures = 0;
+        for (std::size_t column = begin; column < begin + scheme.group; ++column) {
+          special |= mode.guarded && move_special(column, panel);
+          failures += !good && state_.good[column] == 0 ? 1 : 0;
+        }
+        tier_counts_[mode.tier] += static_cast<std::int64_t>(scheme.group - failures);
+        if (failures > 0) {
+          repair(group, panel);
+        } else {
+          relax(group, special);
+        }
+      }
+    } else {
+      tier_counts_[mode.tier] += static_cast<std::int64_t>((last - first) * scheme.group);
+    }
+    first = last;
+  }
+  if (++panels_ == kernels::panels_per_window) {
+    for (std::size_t column = 0; column < columns_; ++column) {
+      spill(column);
+    }
+    panels_ = 0;
+  }
+}
+
+template <class Format>
+void PanelSums<Format>::flush() {
+  for (std::size_t column = 0; column < columns_; ++column) {
+    spill(column);
+  }
+  for (const auto& open : open_) {
+    open->buckets.spill(*open->feature);
+  }
+  panels_ = 0;
+}
+
+template class PanelSums<Float16>;
+template class PanelSums<BFloat16>;
+template class PanelSums<Float32>;
+template class PanelSums<Float64>;
+template class PanelSums<IntegerFormat<std::int8_t>>;
+template class PanelSums<IntegerFormat<std::int16_t>>;
+template class PanelSums<IntegerFormat<std::int32_t>>;
+template class PanelSums<IntegerFormat<std::int64_t>>;
+template class PanelSums<IntegerFormat<std::uint8_t>>;
+template class PanelSums<IntegerFormat<std::uint16_t>>;
+template class PanelSums<IntegerFormat<std::uint32_t>>;
+template class PanelSums<IntegerFormat<std::uint64_t>>;
+template class PanelSums<BooleanFormat>;
+
+}  // namespace exactnorm

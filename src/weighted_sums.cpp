@@ -1,0 +1,328 @@
+#include "weighted_sums.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <climits>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "decode.hpp"
+#include "float_bits.hpp"
+#include "fold.hpp"
+#include "half.hpp"
+#include "kernels/kernels.hpp"
+#include "packing.hpp"
+#include "product_buckets.hpp"
+#include "weighted_panel_sums.hpp"
+
+namespace exactnorm {
+namespace {
+
+void check_weight(const Decoded& w) {
+  if (w.kind != Kind::finite || (w.negative && w.mantissa != 0)) {
+    const char* what = w.kind == Kind::nan ? "NaN" : w.kind == Kind::posinf ? "infinity" : "a negative one";
+    throw std::invalid_argument(std::string("weights must be non-negative and finite, got ") + what);
+  }
+}
+
+void count_special(Kind kind, Counts& counts) noexcept {
+  ++(kind == Kind::nan ? counts.nan : kind == Kind::posinf ? counts.posinf : counts.neginf);
+}
+
+/// In integers, an element at a time: any dtypes.
+class IntegerSums final : public BlockSums {
+ public:
+  IntegerSums(DType x, DType w, const LoopNest& nest, Feature* features, ExactSum* weights)
+      : nest_(nest), features_(features), weights_(weights), decode_x_(decoder(x)), decode_w_(decoder(w)) {}
+
+  void add(const Position& at, std::int64_t rows, std::int64_t columns) override {
+    for (Position column = at; columns-- > 0; column.advance(nest_.columns, 1)) {
+      Feature& feature = features_[column.feature];
+      ExactSum& weight = weights_[column.feature];
+      Position row = column;
+      for (std::int64_t left = rows; left-- > 0; row.advance(nest_.rows, 1)) {
+        if (is_set(row.at[where_operand])) {
+          add_element(row, feature, weight);
+        }
+      }
+      buckets_.spill(feature, weight);
+    }
+  }
+
+ private:
+  using Decoder = Decoded (*)(const std::byte*) noexcept;
+
+  static Decoder decoder(DType dtype) {
+    return with_format(dtype, []<class Format>(Format) -> Decoder {
+      return [](const std::byte* at) noexcept { return decode<Format>(load<typename Format::Bits>(at)); };
+    });
+  }
+
+  void add_element(const Position& at, Feature& feature, ExactSum& weight) {
+    const Decoded w = decode_w_(at.at[weights_operand]);
+    check_weight(w);
+    if (w.mantissa == 0) {
+      return;
+    }
+    if (!is_set(at.at[valid_operand])) {
+      ++feature.counts.null;
+      return;
+    }
+    const Decoded x = decode_x_(at.at[data_operand]);
+    if (x.kind != Kind::finite) {
+      count_special(x.kind, feature.counts);
+      return;
+    }
+    ++feature.counts.finite;
+    buckets_.add(w, x, feature, weight);
+  }
+
+  const LoopNest& nest_;
+  Feature* features_;
+  ExactSum* weights_;
+  Decoder decode_x_;
+  Decoder decode_w_;
+  ProductBuckets buckets_;
+};
+
+// Whether float32 holds every value.
+template <class Format>
+constexpr bool is_narrow = Format::is_float ? sizeof(typename Format::Bits) <= 4
+                                            : sizeof(typename Format::Bits) <= 2;
+
+template <class Format>
+float to_float(typename Format::Bits bits) noexcept {
+  if constexpr (std::is_same_v<Format, Float16>) {
+    return exactnorm::to_float(static_cast<float16_bits>(bits));
+  } else if constexpr (std::is_same_v<Format, BFloat16>) {
+    return exactnorm::to_float(static_cast<bfloat16_bits>(bits));
+  } else if constexpr (std::is_same_v<Format, Float32>) {
+    return std::bit_cast<float>(bits);
+  } else if constexpr (std::is_same_v<Format, BooleanFormat>) {
+    return bits != 0 ? 1.0F : 0.0F;
+  } else {
+    return static_cast<float>(bits);
+  }
+}
+
+// Weights as float32, checked; false if one is no normal float32 and not 0.
+class PackedWeights {
+ public:
+  explicit PackedWeights(DType dtype) {
+    pack_ = with_format(dtype, []<class Format>(Format) -> Pack { return &PackedWeights::pack<Format>; });
+  }
+
+  // `count` weights `stride` bytes apart.
+  bool add(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, float* to) const {
+    return pack_(from, stride, count, to);
+  }
+
+ private:
+  using Pack = bool (*)(const std::byte*, std::ptrdiff_t, std::int64_t, float*);
+
+  template <class Format>
+  static bool pack(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, float* to) {
+    bool exact = true;
+    for (std::int64_t i = 0; i < count; ++i, from += stride) {
+      const auto bits = load<typename Format::Bits>(from);
+      const Decoded w = decode<Format>(bits);
+      check_weight(w);
+      to[i] = 0;
+      if (w.mantissa != 0) {
+        // ±mantissa · 2^exponent is a normal float32 if its highest bit is and it has at most 24.
+        const int length = 64 - std::countl_zero(w.mantissa);
+        const int top = length - 1 + w.exponent;
+        if (length - std::countr_zero(w.mantissa) > 24 || top < -126 || top > 127) {
+          exact = false;
+          continue;
+        }
+        const auto fraction = static_cast<std::uint32_t>(length > 24 ? w.mantissa >> (length - 24)
+                                                                     : w.mantissa << (24 - length));
+        to[i] = std::bit_cast<float>((static_cast<std::uint32_t>(top + 127) << 23) | (fraction & 0x7fffff));
+      }
+    }
+    return exact;
+  }
+
+  Pack pack_;
+};
+
+/// Through the weighted kernel: values and weights are packed as float32 first. Rows whose weights are no
+/// float32 go the integers' way.
+template <class Format>
+class WeightedVectorSums final : public BlockSums {
+ public:
+  WeightedVectorSums(kernels::WeightedKernel kernel, DType x, DType w, const LoopNest& nest,
+                     Feature* features, ExactSum* weights)
+      : kernel_(kernel),
+        nest_(nest),
+        features_(features),
+        weights_(weights),
+        packed_weights_(w),
+        integers_(x, w, nest, features, weights) {}
+
+  void add(const Position& at, std::int64_t rows, std::int64_t columns) override {
+    const std::int64_t fold = rows_to_fold(columns, group);
+    width_ = fold * columns;
+    padded_ = (width_ + group - 1) / group * group;
+    columns_ = columns;
+    if (!sums_ || first_feature_ != at.feature || period_ != columns) {
+      finish();
+      sums_.emplace(kernel_, features_ + at.feature, weights_ + at.feature, static_cast<std::size_t>(columns),
+                    nest_.columns.feature, static_cast<std::size_t>(padded_));
+      first_feature_ = at.feature;
+      period_ = columns;
+    }
+    const std::int64_t most = std::max(packed_elements / padded_, std::int64_t{1});
+    Position next = at;
+    while (rows > 0) {
+      const std::int64_t count = std::min(rows, std::min<std::int64_t>(most, kernels::panel_rows) * fold);
+      add_panel(next, count);
+      next.advance(nest_.rows, count);
+      rows -= count;
+    }
+  }
+
+  void finish() override {
+    if (sums_) {
+      sums_->flush();
+      sums_.reset();
+    }
+  }
+
+ private:
+  using Bits = typename Format::Bits;
+  static constexpr std::int64_t group = 16;
+  static constexpr std::int64_t packed_elements = 1 << 13;  // of each, values and weights
+
+  void add_panel(const Position& at, std::int64_t rows) {
+    const bool by_row = nest_.columns.strides[weights_operand] == 0;
+    row_weights_.resize(static_cast<std::size_t>(by_row ? rows : rows * columns_));
+    if (!pack_weights(at, rows, by_row)) {
+      integers_.add(at, rows, columns_);
+      return;
+    }
+    // Row r of the data is part r mod fold of long row r / fold, whose end zeros fill.
+    const std::int64_t fold = width_ / columns_;
+    const std::int64_t long_rows = (rows + fold - 1) / fold;
+    x_.assign(static_cast<std::size_t>(long_rows * padded_), 0.0F);
+    w_.assign(x_.size(), 0.0F);
+    largest_ = 0;
+    smallest_ = ~std::uint32_t{0};
+    Position row = at;
+    for (std::int64_t r = 0; r < rows; ++r, row.advance(nest_.rows, 1)) {
+      const auto to = static_cast<std::size_t>(r / fold * padded_ + r % fold * columns_);
+      const float* weights = row_weights_.data() + (by_row ? r : r * columns_);
+      if (by_row && *weights == 0) {
+        continue;
+      }
+      pack_row(row, weights, by_row ? 0 : 1, x_.data() + to, w_.data() + to);
+    }
+    if (largest_ != 0) {
+      const WeightRange range{static_cast<int>(largest_ >> 23) - 127 + 1,
+                              static_cast<int>((smallest_ + 1) >> 23) - 127};
+      sums_->add(x_.data(), w_.data(), static_cast<std::size_t>(long_rows), range);
+    }
+  }
+
+  bool pack_weights(const Position& at, std::int64_t rows, bool by_row) {
+    if (by_row && at.at[where_operand] == nullptr) {
+      return packed_weights_.add(at.at[weights_operand], nest_.rows.strides[weights_operand], rows,
+                                 row_weights_.data());
+    }
+    // Weights where `where` is False are not looked at.
+    bool exact = true;
+    const std::int64_t each = by_row ? 1 : columns_;
+    Position row = at;
+    for (std::int64_t r = 0; r < rows; ++r, row.advance(nest_.rows, 1)) {
+      Position element = row;
+      for (std::int64_t j = 0; j < each; ++j, element.advance(nest_.columns, 1)) {
+        float& to = row_weights_[static_cast<std::size_t>(r * each + j)];
+        to = 0;
+        bool looked_at = is_set(element.at[where_operand]);
+        if (by_row && nest_.columns.strides[where_operand] != 0) {
+          looked_at = any_present(row);
+        }
+        if (looked_at) {
+          exact &= packed_weights_.add(element.at[weights_operand], 0, 1, &to);
+        }
+      }
+    }
+    return exact;
+  }
+  [[nodiscard]] bool any_present(Position row) const {
+    for (std::int64_t j = 0; j < columns_; ++j, row.advance(nest_.columns, 1)) {
+      if (is_set(row.at[where_operand])) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // One row of values; the weight of column j is weights[j · step].
+  void pack_row(const Position& row, const float* weights, std::int64_t step, float* x, float* w) {
+    const std::byte* from = row.at[data_operand];
+    const std::byte* where = row.at[where_operand];
+    const std::byte* valid = row.at[valid_operand];
+    for (std::int64_t j = 0; j < columns_; ++j) {
+      const float weight = weights[j * step];
+      if (weight != 0 && is_set(where)) {
+        Counts& counts = features_[row.feature + j * nest_.columns.feature].counts;
+        const auto bits = load<Bits>(from);
+        const Kind kind = decode<Format>(bits).kind;
+        if (!is_set(valid)) {
+          ++counts.null;
+        } else if (kind != Kind::finite) {
+          count_special(kind, counts);
+        } else {
+          ++counts.finite;
+          x[j] = to_float<Format>(bits);
+          w[j] = weight;
+          const std::uint32_t magnitude = magnitude_bits(weight);
+          largest_ = std::max(largest_, magnitude);
+          smallest_ = std::min(smallest_, magnitude - 1);
+        }
+      }
+      from += nest_.columns.strides[data_operand];
+      where += where != nullptr ? nest_.columns.strides[where_operand] : 0;
+      valid += valid != nullptr ? nest_.columns.strides[valid_operand] : 0;
+    }
+  }
+
+  kernels::WeightedKernel kernel_;
+  const LoopNest& nest_;
+  Feature* features_;
+  ExactSum* weights_;
+  PackedWeights packed_weights_;
+  IntegerSums integers_;
+  std::optional<WeightedPanelSums> sums_;
+  std::int64_t first_feature_ = 0;
+  std::int64_t period_ = 0;
+  std::int64_t columns_ = 0;
+  std::int64_t width_ = 0;   // of a long row
+  std::int64_t padded_ = 0;  // with zeros, to fill vectors
+  std::vector<float> row_weights_;
+  std::vector<float> x_;
+  std::vector<float> w_;
+  std::uint32_t largest_ = 0;   // bits of the largest weight
+  std::uint32_t smallest_ = 0;  // those of the smallest, less 1
+};
+
+}  // namespace
+
+std::unique_ptr<BlockSums> make_weighted_sums(DType x, DType w, const LoopNest& nest, Feature* features,
+                                              ExactSum* weights) {
+  return with_format(x, [&]<class Format>(Format) -> std::unique_ptr<BlockSums> {
+    if constexpr (is_narrow<Format>) {
+      if (const kernels::WeightedKernel kernel = kernels::chosen().weighted; kernel != nullptr) {
+        return std::make_unique<WeightedVectorSums<Format>>(kernel, x, w, nest, features, weights);
+      }
+    }
+    return std::make_unique<IntegerSums>(x, w, nest, features, weights);
+  });
+}
+
+}  // namespace exactnorm
