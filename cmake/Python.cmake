@@ -7,7 +7,7 @@ execute_process(
 find_package(nanobind CONFIG REQUIRED)
 
 file(GLOB python_sources CONFIGURE_DEPENDS python/src/*.cpp)
-nanobind_add_module(_core STABLE_ABI NB_STATIC ${python_sources})
+nanobind_add_module(_core STABLE_ABI NB_STATIC NOMINSIZE ${python_sources})
 target_link_libraries(_core PRIVATE exactnorm)
 exactnorm_compile_options(_core)
 

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "moments.hpp"
+#include "numpy.hpp"
 
 namespace exactnorm::python {
 
@@ -175,6 +176,45 @@ void call(PyNormalization& self, const View& in, const View& out, bool opposite,
   });
 }
 
+/// As call, with x and out as a layer is called with them; returns the result, in a new array if out is None,
+/// and hands what there is to warn of to warn(messages, category). None, and nothing is done, unless x is a
+/// plain array of at least one axis, not a large one, out None or a plain array that fits, and the layer
+/// built.
+nb::object try_call(PyNormalization& self, nb::handle x, nb::handle out, bool opposite, nb::handle warn) {
+  const DType dtype = self.value.options().dtype;  // never changes
+  const std::optional<View> in = plain_array(x);
+  if (!in || (out.is_none() ? dtype == DType::bfloat16 : plain_dtype(out) != dtype)) {
+    return nb::none();
+  }
+  const TensorView& from = in->tensor();
+  const std::int64_t bytes = byte_count(from);
+  if (from.shape.empty() || bytes >= watched_bytes) {  // a scalar's result may have another shape
+    return nb::none();
+  }
+  // Made before the lock: Python may collect garbage there, whose finalizers may want this layer.
+  nb::object result = out.is_none() ? empty_array(from.shape, dtype) : nb::borrow(out);
+  const View to(result, dtype, false);
+  if (to.tensor().shape != from.shape || !to.is_writable()) {
+    return nb::none();
+  }
+  bool built = false;
+  std::vector<std::string> warnings;
+  locked_if_small(self.mutex, bytes, [&] {
+    built = self.value.built();
+    if (built) {
+      opposite ? self.value.inverse(from, to.mutable_tensor()) : self.value(from, to.mutable_tensor());
+      warnings = self.value.take_warnings();
+    }
+  });
+  if (!built) {
+    return nb::none();
+  }
+  if (!warnings.empty()) {
+    warn(warnings, nb::handle(PyExc_RuntimeWarning));
+  }
+  return result;
+}
+
 /// The features of a table one by one: views of shape (rows,), and where they are not null.
 std::vector<Column> spread(std::span<const Column> columns) {
   std::vector<Column> features;
@@ -250,6 +290,14 @@ class PyAdaptation {
                                       .stop = stop});
     });
   }
+  /// Adds a batch of a stream. False, and nothing is done, unless x is a plain array, not a large one, and a
+  /// batch to every layer, not perhaps a row of one.
+  bool try_update(nb::handle x) {
+    const std::optional<View> view = plain_array(x);
+    return view && view->tensor().shape.size() > 1 &&
+           locked_if_small(layer_->mutex, byte_count(view->tensor()),
+                           [&] { adaptation_.update(view->tensor()); });
+  }
   void merge(PyMoments& moments) {
     locked({&layer_->mutex, &moments.mutex}, [&] { adaptation_.update(moments.value); });
   }
@@ -324,6 +372,9 @@ void bind_normalization(nb::module_& module) {
           },
           nb::sig("def prepare_call(self, shape: Sequence[int]) -> tuple[int, ...]"))
       .def("call", &call, "x"_a, "out"_a, "opposite"_a, "threads"_a = 0)
+      .def("try_call", &try_call, "x"_a.none(), "out"_a.none(), "opposite"_a, "warn"_a,
+           nb::sig("def try_call(self, x: object, out: object, opposite: bool, warn: object) -> "
+                   "numpy.typing.NDArray[typing.Any] | None"))
       .def("call_columns", &call_columns, "columns"_a, "out"_a, "opposite"_a, "threads"_a = 0)
       .def("copy",
            [](PyNormalization& self) {
@@ -367,6 +418,8 @@ void bind_normalization(nb::module_& module) {
            "threads"_a = 0)
       .def("update_array", &PyAdaptation::update_array, "column"_a, "weights"_a.none() = nb::none(),
            "threads"_a = 0)
+      .def("try_update", &PyAdaptation::try_update, "x"_a.none(),
+           "Whether x is a plain array, not a large one, and surely a batch; then it has been added.")
       .def("merge", &PyAdaptation::merge, "moments"_a)
       .def("set_names", &PyAdaptation::set_names, "names"_a)
       .def("moments", &PyAdaptation::moments)
