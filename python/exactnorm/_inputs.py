@@ -35,7 +35,7 @@ class Source:
     is_stream : bool
         Whether the user gave an iterable of batches, rather than data that are all there.
     take : callable, optional
-        Gets each element of a stream first, unless its weights are wanted, and says whether that was all.
+        Gets each array of a stream first, unless its weights are wanted, and says whether that was all.
     """
 
     take: Callable[[Any], bool] | None = None
@@ -100,8 +100,10 @@ class Source:
 
     def _stream(self, items: Iterator[Any], use_sample_weight: bool) -> Iterator[Batch]:
         for item in items:
-            if self.take is not None and not use_sample_weight and self.take(item):
-                continue
+            if self.take is not None and not use_sample_weight:
+                labelled = type(item) is tuple and len(item) in (2, 3)
+                if self.take(item[0] if labelled else item):
+                    continue
             if isinstance(item, _NUMBERS) and not use_sample_weight:
                 yield Batch(from_numbers([item, *itertools.islice(items, _NUMBERS_PER_BATCH - 1)]))
                 continue

@@ -37,9 +37,8 @@ void update(PyMoments& self, const View& x, const OptionalAxes& axis, const View
 /// Adds x as Moments.update does without further arguments. False, and nothing is done, if x is no plain
 /// array or a large one.
 bool try_update(PyMoments& self, nb::handle x) {
-  const std::optional<View> view = plain_array(x);
-  return view &&
-         locked_if_small(self.mutex, byte_count(view->tensor()), [&] { self.value.update(view->tensor()); });
+  const std::optional<TensorView> view = plain_array(x);
+  return view && locked_if_small(self.mutex, byte_count(*view), [&] { self.value.update(*view); });
 }
 
 void update_columns(PyMoments& self, const std::vector<const TableColumn*>& columns, const View* where,
@@ -175,7 +174,9 @@ void bind_moments(nb::module_& module) {
            nb::sig("def counts(self) -> numpy.typing.NDArray[numpy.int64]"))
       .def_prop_ro(
           "shape",
-          [](PyMoments& self) { return to_tuple(locked({&self.mutex}, [&] { return self.value.shape(); })); },
+          [](PyMoments& self) {
+            return to_tuple(locked_briefly(self.mutex, [&] { return self.value.shape(); }));
+          },
           nb::sig("def shape(self) -> tuple[int, ...]"))
       .def_prop_ro("names",
                    [](PyMoments& self) { return locked({&self.mutex}, [&] { return self.value.names(); }); })

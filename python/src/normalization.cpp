@@ -78,12 +78,12 @@ nb::dict options(PyNormalization& self) {
 
 /// The axes to keep as they were given; none for None.
 Axes given_axis(PyNormalization& self) {
-  return locked({&self.mutex}, [&] { return self.value.options().axis.value_or(Axes{}); });
+  return locked_briefly(self.mutex, [&] { return self.value.options().axis.value_or(Axes{}); });
 }
 
 /// Of the results.
 std::string dtype(PyNormalization& self) {
-  return locked({&self.mutex}, [&] { return std::string(name_of(self.value.options().dtype)); });
+  return locked_briefly(self.mutex, [&] { return std::string(name_of(self.value.options().dtype)); });
 }
 
 /// One attribute or method of the layer under its lock, as a copy.
@@ -91,6 +91,13 @@ template <auto Member>
 auto get(PyNormalization& self) {
   return locked({&self.mutex},
                 [&]() -> std::decay_t<decltype((self.value.*Member)())> { return (self.value.*Member)(); });
+}
+
+/// As get, for what is there at once.
+template <auto Member>
+auto peek(PyNormalization& self) {
+  return locked_briefly(
+      self.mutex, [&]() -> std::decay_t<decltype((self.value.*Member)())> { return (self.value.*Member)(); });
 }
 
 /// Mean and variance in broadcast shape: the float32 readings, or the float64 ones.
@@ -182,27 +189,25 @@ void call(PyNormalization& self, const View& in, const View& out, bool opposite,
 /// built.
 nb::object try_call(PyNormalization& self, nb::handle x, nb::handle out, bool opposite, nb::handle warn) {
   const DType dtype = self.value.options().dtype;  // never changes
-  const std::optional<View> in = plain_array(x);
-  if (!in || (out.is_none() ? dtype == DType::bfloat16 : plain_dtype(out) != dtype)) {
+  const std::optional<TensorView> from = plain_array(x);
+  if (!from || from->shape.empty() || byte_count(*from) >= watched_bytes) {  // () may have a result of (1,)
     return nb::none();
   }
-  const TensorView& from = in->tensor();
-  const std::int64_t bytes = byte_count(from);
-  if (from.shape.empty() || bytes >= watched_bytes) {  // a scalar's result may have another shape
-    return nb::none();
+  nb::object result = nb::borrow(out);
+  if (out.is_none() && dtype != DType::bfloat16) {
+    // Before the lock: Python may collect garbage there, whose finalizers may want this layer.
+    result = empty_array(from->shape, dtype);
   }
-  // Made before the lock: Python may collect garbage there, whose finalizers may want this layer.
-  nb::object result = out.is_none() ? empty_array(from.shape, dtype) : nb::borrow(out);
-  const View to(result, dtype, false);
-  if (to.tensor().shape != from.shape || !to.is_writable()) {
+  const std::optional<MutableTensorView> to = plain_target(result);
+  if (!to || to->dtype != dtype || to->shape != from->shape) {
     return nb::none();
   }
   bool built = false;
   std::vector<std::string> warnings;
-  locked_if_small(self.mutex, bytes, [&] {
+  locked_if_small(self.mutex, byte_count(*from), [&] {
     built = self.value.built();
     if (built) {
-      opposite ? self.value.inverse(from, to.mutable_tensor()) : self.value(from, to.mutable_tensor());
+      opposite ? self.value.inverse(*from, *to) : self.value(*from, *to);
       warnings = self.value.take_warnings();
     }
   });
@@ -293,10 +298,9 @@ class PyAdaptation {
   /// Adds a batch of a stream. False, and nothing is done, unless x is a plain array, not a large one, and a
   /// batch to every layer, not perhaps a row of one.
   bool try_update(nb::handle x) {
-    const std::optional<View> view = plain_array(x);
-    return view && view->tensor().shape.size() > 1 &&
-           locked_if_small(layer_->mutex, byte_count(view->tensor()),
-                           [&] { adaptation_.update(view->tensor()); });
+    const std::optional<TensorView> view = plain_array(x);
+    return view && view->shape.size() > 1 &&
+           locked_if_small(layer_->mutex, byte_count(*view), [&] { adaptation_.update(*view); });
   }
   void merge(PyMoments& moments) {
     locked({&layer_->mutex, &moments.mutex}, [&] { adaptation_.update(moments.value); });
@@ -380,14 +384,14 @@ void bind_normalization(nb::module_& module) {
            [](PyNormalization& self) {
              return std::make_unique<PyNormalization>(locked({&self.mutex}, [&] { return self.value; }));
            })
-      .def("take_warnings", &get<&Normalization::take_warnings>)
-      .def_prop_ro("built", &get<&Normalization::built>)
-      .def_prop_ro("is_adapted", &get<&Normalization::is_adapted>)
+      .def("take_warnings", &peek<&Normalization::take_warnings>)
+      .def_prop_ro("built", &peek<&Normalization::built>)
+      .def_prop_ro("is_adapted", &peek<&Normalization::is_adapted>)
       .def_prop_ro("count", &get<&Normalization::count>)
       .def_prop_ro("axis", &given_axis)
       .def_prop_ro("dtype", &dtype)
-      .def_prop_ro("axes", &get<&Normalization::axes>)
-      .def_prop_ro("rank", &get<&Normalization::rank>)
+      .def_prop_ro("axes", &peek<&Normalization::axes>)
+      .def_prop_ro("rank", &peek<&Normalization::rank>)
       .def_prop_ro("names",
                    [](PyNormalization& self) {
                      return locked({&self.mutex}, [&] {

@@ -31,9 +31,7 @@ class View {
   View(nb::handle buffer, DType dtype, bool writable);
 
   [[nodiscard]] const TensorView& tensor() const noexcept { return tensor_; }
-  /// Whether it may be written, asked for or not.
-  [[nodiscard]] bool is_writable() const noexcept { return buffer_->readonly == 0; }
-  /// Precondition: is_writable().
+  /// Precondition: made writable.
   [[nodiscard]] MutableTensorView mutable_tensor() const noexcept;
 
  private:
