@@ -99,9 +99,41 @@ void check_scale(const Scale<T>& scale, const Shape& feature_shape) {
   }
 }
 
-// Throws std::invalid_argument for what apply cannot take; returns the kept axes.
-Axes check_views(const TensorView& in, const MutableTensorView& out, const Shape& feature_shape,
-                 const std::optional<Axes>& axis) {
+// The kept axes of an input of this shape. Throws std::invalid_argument if their extents are not the
+// features'.
+AxisSet check_axes(const Shape& shape, const Shape& feature_shape, const std::optional<Axes>& axis) {
+  const std::size_t rank = shape.size();
+  AxisSet kept = 0;
+  if (axis) {
+    for (const int given : *axis) {
+      const std::size_t i = static_cast<std::size_t>(given) + (given < 0 ? rank : 0);
+      if (i >= rank || (kept >> i & 1) != 0) {
+        static_cast<void>(kept_axes(*axis, rank));  // throws
+      }
+      kept |= AxisSet{1} << i;
+    }
+  } else if (rank >= feature_shape.size()) {
+    kept = static_cast<AxisSet>(((std::uint64_t{1} << feature_shape.size()) - 1)
+                                << (rank - feature_shape.size()));
+  }
+  std::size_t features = 0;
+  bool equal = true;
+  for (std::size_t i = 0; i < rank; ++i) {
+    if ((kept >> i & 1) != 0) {
+      equal &= features < feature_shape.size() && shape[i] == feature_shape[features];
+      ++features;
+    }
+  }
+  if (!equal || features != feature_shape.size()) {
+    throw std::invalid_argument("the input has shape " + to_string(shape) +
+                                ", whose kept axes do not have the feature shape " +
+                                to_string(feature_shape));
+  }
+  return kept;
+}
+
+// Throws std::invalid_argument for what apply cannot take.
+void check_views(const TensorView& in, const MutableTensorView& out) {
   if (!is_floating(out.dtype)) {
     throw std::invalid_argument("out must be float16, bfloat16, float32 or float64, got " +
                                 std::string(name_of(out.dtype)));
@@ -115,67 +147,72 @@ Axes check_views(const TensorView& in, const MutableTensorView& out, const Shape
     throw std::invalid_argument("a view of shape " + to_string(in.shape) + " needs as many strides, got " +
                                 to_string(in.strides) + " and, for out, " + to_string(out.strides));
   }
-  Axes kept;
-  if (axis) {
-    kept = kept_axes(*axis, rank);
-  } else if (rank >= feature_shape.size()) {
-    for (std::size_t i = rank - feature_shape.size(); i < rank; ++i) {
-      kept.push_back(static_cast<int>(i));
+}
+
+// The same of views that have elements.
+void check_memory(const TensorView& in, const MutableTensorView& out) {
+  if (in.data == nullptr || out.data == nullptr) {
+    throw std::invalid_argument("a view of shape " + to_string(in.shape) + " needs data, got a null pointer");
+  }
+  for (std::size_t i = 0; i < out.shape.size(); ++i) {
+    if (out.shape[i] > 1 && out.strides[i] == 0) {
+      throw std::invalid_argument("out must not repeat elements: its stride on axis " + std::to_string(i) +
+                                  " is 0");
     }
   }
-  if (kept.size() != feature_shape.size() || exactnorm::feature_shape(in.shape, kept) != feature_shape) {
-    throw std::invalid_argument("the input has shape " + to_string(in.shape) +
-                                ", whose kept axes do not have the feature shape " +
-                                to_string(feature_shape));
+  if (!same_elements(in, out) && may_overlap(in, out)) {
+    throw std::invalid_argument(
+        "out overlaps the input: it may only be the same elements, in the same places and of the same "
+        "size");
   }
-  if (element_count(in.shape) > 0) {
-    if (in.data == nullptr || out.data == nullptr) {
-      throw std::invalid_argument("a view of shape " + to_string(in.shape) +
-                                  " needs data, got a null pointer");
-    }
-    for (std::size_t i = 0; i < rank; ++i) {
-      if (out.shape[i] > 1 && out.strides[i] == 0) {
-        throw std::invalid_argument("out must not repeat elements: its stride on axis " + std::to_string(i) +
-                                    " is 0");
-      }
-    }
-    if (!same_elements(in, out) && may_overlap(in, out)) {
-      throw std::invalid_argument(
-          "out overlaps the input: it may only be the same elements, in the same places and of the same "
-          "size");
-    }
-  }
-  return kept;
 }
 
 template <class T>
-void run(const Scale<T>& scale, const TensorView& in, const MutableTensorView& out, const Axes& kept,
-         Direction direction, int threads) {
+void run_blocks(const Application<T>& application, int threads) {
+  const std::int64_t blocks = application.plan.blocks();
+  if (threads <= 1) {
+    const FpEnvironment guard;
+    apply_blocks(application, 0, blocks);
+    return;
+  }
   constexpr std::int64_t share = 64;  // blocks: large against taking a share, small against the whole
-  const BlockPlan plan(in, out, kept);
-  const std::int64_t blocks = plan.blocks();
-  const std::int64_t bytes =
-      element_count(in.shape) * static_cast<std::int64_t>(size_of(in.dtype) + size_of(out.dtype));
-  const int workers = bytes < (256 << 10)
-                          ? 1
-                          : static_cast<int>(std::min<std::int64_t>(threads, (blocks + share - 1) / share));
   std::atomic<std::int64_t> next = 0;
-  run_workers(workers, [&](int) {
+  run_workers(static_cast<int>(std::min<std::int64_t>(threads, (blocks + share - 1) / share)), [&](int) {
     const FpEnvironment guard;
     for (std::int64_t first = 0; (first = next.fetch_add(share, std::memory_order_relaxed)) < blocks;) {
-      apply_blocks(plan, in, out, scale, direction, first, std::min(first + share, blocks));
+      apply_blocks(application, first, std::min(first + share, blocks));
     }
   });
 }
 
 void run(const Normalizer& normalizer, const TensorView& in, const MutableTensorView& out,
          Direction direction, int threads) {
-  const Axes kept = check_views(in, out, normalizer.shape(), normalizer.axis());
-  threads = resolve_threads(threads);
+  constexpr std::int64_t enough_for_threads = 256 << 10;  // bytes read and written
+  // An output that no last-level cache would keep.
+  constexpr std::int64_t enough_for_streaming = 32 << 20;
+  check_views(in, out);
+  const AxisSet kept = check_axes(in.shape, normalizer.shape(), normalizer.axis());
+  const std::int64_t elements = element_count(in.shape);
+  if (elements > 0) {
+    check_memory(in, out);
+  }
+  const auto in_bytes = elements * static_cast<std::int64_t>(size_of(in.dtype));
+  const auto out_bytes = elements * static_cast<std::int64_t>(size_of(out.dtype));
+  const bool small = in_bytes + out_bytes < enough_for_threads;
+  threads = small && threads >= 0 ? 1 : resolve_threads(threads);
+
+  const BlockPlan plan(in.shape, in.strides, out.strides, kept);
+  const auto start = [&](const auto& scale) {
+    using T = typename std::decay_t<decltype(scale.mean)>::value_type;
+    run_blocks<T>(
+        {plan, static_cast<const std::byte*>(in.data), in.dtype, static_cast<std::byte*>(out.data), out.dtype,
+         scale, direction, out_bytes >= enough_for_streaming && in.data != out.data, kernels::apply_table()},
+        threads);
+  };
   if (compute_type(in.dtype, out.dtype) == DType::float32) {
-    run(normalizer.scale<float>(), in, out, kept, direction, threads);
+    start(normalizer.scale<float>());
   } else {
-    run(normalizer.scale<double>(), in, out, kept, direction, threads);
+    start(normalizer.scale<double>());
   }
 }
 
