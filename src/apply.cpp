@@ -23,13 +23,16 @@ class Tiles {
     if (block.feature == feature_ && block.rows <= rows_ && block.columns <= columns_) {
       return;
     }
-    for (std::int64_t i = 0; i < block.rows; ++i) {
+    const std::int64_t repeated = plan.row().feature_stride == 0 ? block.rows : 1;
+    for (std::int64_t i = 0; i < block.rows; i += repeated) {
       const auto feature = static_cast<std::size_t>(block.feature + i * plan.row().feature_stride);
       const std::int64_t at = i * block.columns;
       spread(scale.mean.data() + feature, plan.column().feature_stride, block.columns, mean.data() + at);
       spread(scale.divisor.data() + feature, plan.column().feature_stride, block.columns,
              divisor.data() + at);
     }
+    repeat(block.columns, repeated * block.columns, mean.data());
+    repeat(block.columns, repeated * block.columns, divisor.data());
     feature_ = block.feature;
     rows_ = block.rows;
     columns_ = block.columns;
@@ -46,6 +49,13 @@ class Tiles {
       for (std::int64_t i = 0; i < count; ++i) {
         to[i] = from[i * stride];
       }
+    }
+  }
+
+  // Fills to[0 … count-1] with repetitions of its first `period` elements.
+  static void repeat(std::int64_t period, std::int64_t count, T* to) noexcept {
+    for (std::int64_t done = period; done < count; done *= 2) {
+      std::copy_n(to, std::min(done, count - done), to + done);
     }
   }
 

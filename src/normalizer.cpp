@@ -2,19 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-#include "apply.hpp"
-#include "block_plan.hpp"
 #include "float_bits.hpp"
 #include "fp_environment.hpp"
 #include "listed.hpp"
-#include "overlap.hpp"
-#include "parallel.hpp"
 #include "scale.hpp"
 #include "state_numbers.hpp"
 
@@ -99,123 +94,6 @@ void check_scale(const Scale<T>& scale, const Shape& feature_shape) {
   }
 }
 
-// The kept axes of an input of this shape. Throws std::invalid_argument if their extents are not the
-// features'.
-AxisSet check_axes(const Shape& shape, const Shape& feature_shape, const std::optional<Axes>& axis) {
-  const std::size_t rank = shape.size();
-  AxisSet kept = 0;
-  if (axis) {
-    for (const int given : *axis) {
-      const std::size_t i = static_cast<std::size_t>(given) + (given < 0 ? rank : 0);
-      if (i >= rank || (kept >> i & 1) != 0) {
-        static_cast<void>(kept_axes(*axis, rank));  // throws
-      }
-      kept |= AxisSet{1} << i;
-    }
-  } else if (rank >= feature_shape.size()) {
-    kept = static_cast<AxisSet>(((std::uint64_t{1} << feature_shape.size()) - 1)
-                                << (rank - feature_shape.size()));
-  }
-  std::size_t features = 0;
-  bool equal = true;
-  for (std::size_t i = 0; i < rank; ++i) {
-    if ((kept >> i & 1) != 0) {
-      equal &= features < feature_shape.size() && shape[i] == feature_shape[features];
-      ++features;
-    }
-  }
-  if (!equal || features != feature_shape.size()) {
-    throw std::invalid_argument("the input has shape " + to_string(shape) +
-                                ", whose kept axes do not have the feature shape " +
-                                to_string(feature_shape));
-  }
-  return kept;
-}
-
-// Throws std::invalid_argument for what apply cannot take.
-void check_views(const TensorView& in, const MutableTensorView& out) {
-  if (!is_floating(out.dtype)) {
-    throw std::invalid_argument("out must be float16, bfloat16, float32 or float64, got " +
-                                std::string(name_of(out.dtype)));
-  }
-  if (in.shape != out.shape) {
-    throw std::invalid_argument("out must have the shape of the input, " + to_string(in.shape) + ", got " +
-                                to_string(out.shape));
-  }
-  const std::size_t rank = in.shape.size();
-  if (in.strides.size() != rank || out.strides.size() != rank) {
-    throw std::invalid_argument("a view of shape " + to_string(in.shape) + " needs as many strides, got " +
-                                to_string(in.strides) + " and, for out, " + to_string(out.strides));
-  }
-}
-
-// The same of views that have elements.
-void check_memory(const TensorView& in, const MutableTensorView& out) {
-  if (in.data == nullptr || out.data == nullptr) {
-    throw std::invalid_argument("a view of shape " + to_string(in.shape) + " needs data, got a null pointer");
-  }
-  for (std::size_t i = 0; i < out.shape.size(); ++i) {
-    if (out.shape[i] > 1 && out.strides[i] == 0) {
-      throw std::invalid_argument("out must not repeat elements: its stride on axis " + std::to_string(i) +
-                                  " is 0");
-    }
-  }
-  if (!same_elements(in, out) && may_overlap(in, out)) {
-    throw std::invalid_argument(
-        "out overlaps the input: it may only be the same elements, in the same places and of the same "
-        "size");
-  }
-}
-
-template <class T>
-void run_blocks(const Application<T>& application, int threads) {
-  const std::int64_t blocks = application.plan.blocks();
-  if (threads <= 1) {
-    const FpEnvironment guard;
-    apply_blocks(application, 0, blocks);
-    return;
-  }
-  constexpr std::int64_t share = 64;  // blocks: large against taking a share, small against the whole
-  std::atomic<std::int64_t> next = 0;
-  run_workers(static_cast<int>(std::min<std::int64_t>(threads, (blocks + share - 1) / share)), [&](int) {
-    const FpEnvironment guard;
-    for (std::int64_t first = 0; (first = next.fetch_add(share, std::memory_order_relaxed)) < blocks;) {
-      apply_blocks(application, first, std::min(first + share, blocks));
-    }
-  });
-}
-
-void run(const Normalizer& normalizer, const TensorView& in, const MutableTensorView& out,
-         Direction direction, int threads) {
-  constexpr std::int64_t enough_for_threads = 256 << 10;  // bytes read and written
-  // An output that no last-level cache would keep.
-  constexpr std::int64_t enough_for_streaming = 32 << 20;
-  check_views(in, out);
-  const AxisSet kept = check_axes(in.shape, normalizer.shape(), normalizer.axis());
-  const std::int64_t elements = element_count(in.shape);
-  if (elements > 0) {
-    check_memory(in, out);
-  }
-  const auto in_bytes = elements * static_cast<std::int64_t>(size_of(in.dtype));
-  const auto out_bytes = elements * static_cast<std::int64_t>(size_of(out.dtype));
-  const bool small = in_bytes + out_bytes < enough_for_threads;
-  threads = small && threads >= 0 ? 1 : resolve_threads(threads);
-
-  const BlockPlan plan(in.shape, in.strides, out.strides, kept);
-  const auto start = [&](const auto& scale) {
-    using T = typename std::decay_t<decltype(scale.mean)>::value_type;
-    run_blocks<T>(
-        {plan, static_cast<const std::byte*>(in.data), in.dtype, static_cast<std::byte*>(out.data), out.dtype,
-         scale, direction, out_bytes >= enough_for_streaming && in.data != out.data, kernels::apply_table()},
-        threads);
-  };
-  if (compute_type(in.dtype, out.dtype) == DType::float32) {
-    start(normalizer.scale<float>());
-  } else {
-    start(normalizer.scale<double>());
-  }
-}
-
 }  // namespace
 
 std::string_view name_of(ConstantPolicy policy) noexcept {
@@ -235,19 +113,6 @@ void check_epsilon(double epsilon) {
   if (is_negative(epsilon) || is_infinite(epsilon) || is_nan(epsilon)) {
     throw std::invalid_argument("epsilon must be finite and not negative, got " +
                                 state::real_to_text(epsilon));
-  }
-}
-
-DType compute_type(DType in, DType out) noexcept {
-  switch (in) {
-    case DType::float64:
-    case DType::int32:
-    case DType::int64:
-    case DType::uint32:
-    case DType::uint64:
-      return DType::float64;
-    default:
-      return out == DType::float64 ? DType::float64 : DType::float32;
   }
 }
 
@@ -319,14 +184,6 @@ Normalizer Normalizer::from_parts(const Shape& feature_shape, Scale<float> narro
   result.narrow_ = std::move(narrow);
   result.wide_ = std::move(wide);
   return result;
-}
-
-void Normalizer::apply(const TensorView& in, const MutableTensorView& out, int threads) const {
-  run(*this, in, out, Direction::normalize, threads);
-}
-
-void Normalizer::inverse(const TensorView& in, const MutableTensorView& out, int threads) const {
-  run(*this, in, out, Direction::invert, threads);
 }
 
 template <class T>
