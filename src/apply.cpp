@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include <hwy/cache_control.h>
-
-#include "fp_environment.hpp"
 
 namespace exactnorm {
 namespace {
@@ -75,27 +74,30 @@ struct Strides {
   }
 };
 
-template <class T>
-void load_rows(kernels::Load<T> load, const std::byte* from, const Strides& strides, const Block& block,
-               T* to) noexcept {
-  if (strides.one_run(block)) {
-    load(from, strides.column, block.rows * block.columns, to);
-    return;
-  }
+// Copies a block of elements of Size bytes.
+template <std::size_t Size>
+void copy_elements(const std::byte* from, const Strides& in, std::byte* to, const Strides& out,
+                   const Block& block) noexcept {
   for (std::int64_t i = 0; i < block.rows; ++i) {
-    load(from + i * strides.row, strides.column, block.columns, to + i * block.columns);
+    for (std::int64_t j = 0; j < block.columns; ++j) {
+      std::memcpy(to + j * out.column, from + j * in.column, Size);
+    }
+    from += in.row;
+    to += out.row;
   }
 }
 
-template <class T>
-void store_rows(kernels::Store<T> store, const T* from, const Strides& strides, const Block& block,
-                std::byte* to) noexcept {
-  if (strides.one_run(block)) {
-    store(from, strides.column, block.rows * block.columns, to);
-    return;
-  }
-  for (std::int64_t i = 0; i < block.rows; ++i) {
-    store(from + i * block.columns, strides.column, block.columns, to + i * strides.row);
+void copy_block(const std::byte* from, const Strides& in, std::byte* to, const Strides& out,
+                const Block& block) noexcept {
+  switch (in.size) {
+    case 1:
+      return copy_elements<1>(from, in, to, out, block);
+    case 2:
+      return copy_elements<2>(from, in, to, out, block);
+    case 4:
+      return copy_elements<4>(from, in, to, out, block);
+    default:
+      return copy_elements<8>(from, in, to, out, block);
   }
 }
 
@@ -103,21 +105,15 @@ void store_rows(kernels::Store<T> store, const T* from, const Strides& strides, 
 
 template <class T>
 void apply_blocks(const Application<T>& a, std::int64_t first, std::int64_t last) noexcept {
-  const kernels::ApplyLoops<T>& loops = a.kernels.template loops<T>();
-  const auto compute = a.direction == Direction::normalize ? loops.normalize : loops.invert;
   const BlockPlan::Axis& row = a.plan.row();
   const BlockPlan::Axis& column = a.plan.column();
   const Strides in{row.in_stride, column.in_stride, static_cast<std::int64_t>(size_of(a.in_dtype))};
   const Strides out{row.out_stride, column.out_stride, static_cast<std::int64_t>(size_of(a.out_dtype))};
   Tiles<T> tiles;
-  Buffer<T> values;
-  Buffer<T> results;  // of the output's dtype, which is no wider than T
-  auto* const value_bytes = reinterpret_cast<std::byte*>(values.data());
-  auto* const result_bytes = reinterpret_cast<std::byte*>(results.data());
+  Buffer<std::uint64_t> in_buffer;
+  Buffer<std::uint64_t> out_buffer;
   for (std::int64_t index = first; index < last; ++index) {
     const Block block = a.plan.block(index);
-    const std::int64_t count = block.rows * block.columns;
-
     const T* mean = a.scale.mean.data() + block.feature;
     const T* divisor = a.scale.divisor.data() + block.feature;
     if (block.rows > 1 || column.feature_stride != 1) {
@@ -126,26 +122,23 @@ void apply_blocks(const Application<T>& a, std::int64_t first, std::int64_t last
       divisor = tiles.divisor.data();
     }
 
-    // Where an array holds T in one run, the arithmetic reads or writes it itself.
     const std::byte* x = a.in + block.in_offset;
-    if (a.in_dtype != dtype_of<T>() || !in.one_run(block)) {
-      load_rows(loops.load_of(a.in_dtype), x, in, block, values.data());
-      x = value_bytes;
+    if (!in.one_run(block)) {
+      auto* const packed = reinterpret_cast<std::byte*>(in_buffer.data());
+      copy_block(x, in, packed, {block.columns * in.size, in.size, in.size}, block);
+      x = packed;
     }
     std::byte* const y = a.out + block.out_offset;
-    const bool direct = a.out_dtype == dtype_of<T>() && out.one_run(block);
-    const bool streaming = a.streaming && out.one_run(block);
-    compute(x, mean, divisor, count, direct && !streaming ? y : value_bytes);
-    if (streaming) {
-      if (!direct) {
-        loops.store_of(a.out_dtype)(values.data(), out.size, count, result_bytes);
-      }
-      a.kernels.stream(direct ? value_bytes : result_bytes, count * out.size, y);
-    } else if (!direct) {
-      store_rows(loops.store_of(a.out_dtype), values.data(), out, block, y);
+    const std::int64_t count = block.rows * block.columns;
+    if (out.one_run(block)) {
+      a.run(x, mean, divisor, count, y, a.direction, a.traffic);
+    } else {
+      auto* const packed = reinterpret_cast<std::byte*>(out_buffer.data());
+      a.run(x, mean, divisor, count, packed, a.direction, {});
+      copy_block(packed, {block.columns * out.size, out.size, out.size}, y, out, block);
     }
   }
-  if (a.streaming) {
+  if (a.traffic.streaming) {
     hwy::FlushStream();
   }
 }

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The arithmetic of an application, block by block: load, (x - mean) / divisor or back, store.
+/// An application block by block.
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace exactnorm {
 
-enum class Direction : std::uint8_t { normalize, invert };
+using kernels::Direction;
 
 /// What is to be done, computed in T (float or double). out may be in itself.
 /// Preconditions: T == compute_type(in_dtype, out_dtype); no streaming if out is in.
@@ -25,8 +25,8 @@ struct Application {
   DType out_dtype;
   const Scale<T>& scale;
   Direction direction;
-  bool streaming;  ///< write past the caches where the output is contiguous
-  const kernels::ApplyTable& kernels;
+  kernels::Traffic traffic;
+  kernels::ApplyRun<T> run;  ///< of the two dtypes
 };
 
 /// Does blocks first … last-1 of the plan. Precondition: FpEnvironment is in effect.

@@ -106,6 +106,15 @@ void run_blocks(const Application<T>& application, int threads) {
   });
 }
 
+template <class T>
+kernels::ApplyRun<T> run_of(DType in, DType out) {
+  if constexpr (std::is_same_v<T, float>) {
+    return kernels::apply_table().float32(in, out);
+  } else {
+    return kernels::apply_table().float64(in, out);
+  }
+}
+
 // One contiguous sample, in and out of the type it is computed in: what one applies one at a time, so it goes
 // without plan and blocks. False, and nothing done, if it is anything else or wrong.
 template <class T>
@@ -137,11 +146,10 @@ bool apply_sample(const Normalizer& normalizer, const TensorView& in, const Muta
     return false;
   }
   check_axes(in.shape, normalizer.shape(), normalizer.axis());
-  const kernels::ApplyLoops<T>& loops = kernels::apply_table().loops<T>();
-  const auto compute = direction == Direction::normalize ? loops.normalize : loops.invert;
+  const kernels::ApplyRun<T> run = run_of<T>(in.dtype, out.dtype);
   const FpEnvironment guard;
-  compute(static_cast<const std::byte*>(in.data), scale.mean.data(), scale.divisor.data(),
-          static_cast<std::int64_t>(scale.mean.size()), static_cast<std::byte*>(out.data));
+  run(static_cast<const std::byte*>(in.data), scale.mean.data(), scale.divisor.data(),
+      static_cast<std::int64_t>(scale.mean.size()), static_cast<std::byte*>(out.data), direction, {});
   return true;
 }
 
@@ -158,10 +166,17 @@ void run(const Normalizer& normalizer, const TensorView& in, const TensorView& o
   const auto in_bytes = elements * static_cast<std::int64_t>(size_of(in.dtype));
   const auto out_bytes = elements * static_cast<std::int64_t>(size_of(out.dtype));
   const bool small = in_bytes + out_bytes < enough_for_threads;
-  const bool streaming = out_bytes >= enough_for_streaming && in.data != out.data;
+  const bool large = out_bytes >= enough_for_streaming;
   const BlockPlan plan(in.shape, in.strides, out.strides, kept);
-  run_blocks<T>({plan, static_cast<const std::byte*>(in.data), in.dtype, to, out.dtype, normalizer.scale<T>(),
-                 direction, streaming, kernels::apply_table()},
+  run_blocks<T>({plan,
+                 static_cast<const std::byte*>(in.data),
+                 in.dtype,
+                 to,
+                 out.dtype,
+                 normalizer.scale<T>(),
+                 direction,
+                 {large, large && in.data != out.data},
+                 run_of<T>(in.dtype, out.dtype)},
                 small ? 1 : resolve_threads(threads));
 }
 

@@ -1,12 +1,14 @@
-// The loops of apply_kernels.hpp, compiled once for every Highway target. The arithmetic is spelled out in
+// The runs of apply_kernels.hpp, compiled once for every Highway target. The arithmetic is spelled out in
 // vectors; the conversions are plain loops that compilers vectorise.
 
 #include "apply_kernels.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
+
+#include <hwy/cache_control.h>
 
 #include "../half.hpp"
 #include "kernels.hpp"
@@ -25,105 +27,36 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Elements that go through all steps before the next ones do: so few that the CPU reads and writes some while
+// it divides others. A whole number of cache lines for every dtype.
+constexpr std::size_t chunk = 64;
+constexpr std::size_t line = 64;
+constexpr std::size_t prefetch_distance = 2048;  // bytes
+
 // bool as its byte, which need not be 0 or 1.
 enum class boolean_bits : std::uint8_t {};
 
-template <class T, class Element>
-HWY_INLINE T convert(Element x) noexcept {
-  if constexpr (std::is_same_v<Element, float16_bits> || std::is_same_v<Element, bfloat16_bits>) {
-    return static_cast<T>(to_float(x));
-  } else if constexpr (std::is_same_v<Element, boolean_bits>) {
-    return static_cast<T>(x != boolean_bits{} ? 1 : 0);
-  } else if constexpr (std::is_same_v<T, float16_bits> || std::is_same_v<T, bfloat16_bits>) {
-    return to_half<T>(x);
+template <class To, class From>
+HWY_INLINE To convert(From x) {
+  if constexpr (std::is_same_v<From, float16_bits> || std::is_same_v<From, bfloat16_bits>) {
+    return static_cast<To>(to_float(x));
+  } else if constexpr (std::is_same_v<From, boolean_bits>) {
+    return static_cast<To>(x != boolean_bits{} ? 1 : 0);
+  } else if constexpr (std::is_same_v<To, float16_bits> || std::is_same_v<To, bfloat16_bits>) {
+    return to_half<To>(x);
   } else {
-    return static_cast<T>(x);  // one rounding at most: of integers of 64 bits, or of a double result
+    return static_cast<To>(x);  // one rounding at most: of integers of 64 bits, or of a double result
   }
 }
 
-template <class Element, class T>
-HWY_INLINE void load_strided(const std::byte* from, std::int64_t stride, std::int64_t count,
-                             T* HWY_RESTRICT to) noexcept {
-  for (std::int64_t i = 0; i < count; ++i) {
-    Element element;
-    std::memcpy(&element, from + i * stride, sizeof element);
-    to[i] = convert<T>(element);
-  }
-}
-
-template <class Element, class T>
-void load(const std::byte* from, std::int64_t stride, std::int64_t count, T* to) noexcept {
-  constexpr auto size = static_cast<std::int64_t>(sizeof(Element));
-  if (stride == size) {
-    load_strided<Element>(from, size, count, to);  // a constant stride is what gets vectorised
-  } else {
-    load_strided<Element>(from, stride, count, to);
-  }
-}
-
-template <class Element, class T>
-HWY_INLINE void store_strided(const T* HWY_RESTRICT from, std::int64_t stride, std::int64_t count,
-                              std::byte* to) noexcept {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto element = convert<Element>(from[i]);
-    std::memcpy(to + i * stride, &element, sizeof element);
-  }
-}
-
-template <class Element, class T>
-void store(const T* from, std::int64_t stride, std::int64_t count, std::byte* to) noexcept {
-  constexpr auto size = static_cast<std::int64_t>(sizeof(Element));
-  if (stride == size) {
-    store_strided<Element>(from, size, count, to);
-  } else {
-    store_strided<Element>(from, stride, count, to);
-  }
-}
-
-template <class T>
-Load<T> load_of(DType dtype) noexcept {
-  switch (dtype) {
-    case DType::float16:
-      return load<float16_bits, T>;
-    case DType::bfloat16:
-      return load<bfloat16_bits, T>;
-    case DType::float32:
-      return load<float, T>;
-    case DType::float64:
-      return load<double, T>;
-    case DType::int8:
-      return load<std::int8_t, T>;
-    case DType::int16:
-      return load<std::int16_t, T>;
-    case DType::int32:
-      return load<std::int32_t, T>;
-    case DType::int64:
-      return load<std::int64_t, T>;
-    case DType::uint8:
-      return load<std::uint8_t, T>;
-    case DType::uint16:
-      return load<std::uint16_t, T>;
-    case DType::uint32:
-      return load<std::uint32_t, T>;
-    case DType::uint64:
-      return load<std::uint64_t, T>;
-    case DType::boolean:
-      break;
-  }
-  return load<boolean_bits, T>;
-}
-
-template <class T>
-Store<T> store_of(DType dtype) noexcept {
-  switch (dtype) {
-    case DType::float16:
-      return store<float16_bits, T>;
-    case DType::bfloat16:
-      return store<bfloat16_bits, T>;
-    case DType::float32:
-      return store<float, T>;
-    default:
-      return store<double, T>;
+template <class From, class To>
+HWY_INLINE void convert_all(const std::byte* HWY_RESTRICT from, std::size_t count,
+                            std::byte* HWY_RESTRICT to) {
+  for (std::size_t i = 0; i < count; ++i) {
+    From x;
+    std::memcpy(&x, from + i * sizeof x, sizeof x);
+    const auto y = convert<To>(x);
+    std::memcpy(to + i * sizeof y, &y, sizeof y);
   }
 }
 
@@ -142,55 +75,172 @@ struct Invert {
 };
 
 template <class Formula, class D, class T = hn::TFromD<D>>
-HWY_INLINE void step(D d, const T* x, const T* mean, const T* divisor, std::size_t i, T* y) {
-  hn::StoreU(Formula::of(hn::LoadU(d, x + i), hn::LoadU(d, mean + i), hn::LoadU(d, divisor + i)), d, y + i);
+HWY_INLINE hn::Vec<D> step(D d, const T* x, const T* mean, const T* divisor, std::size_t i) {
+  return Formula::of(hn::LoadU(d, x + i), hn::LoadU(d, mean + i), hn::LoadU(d, divisor + i));
 }
 
+// Only LoadU, StoreU and Stream look at x and y, which may be unaligned.
 template <class Formula, class T>
-void compute(const std::byte* from, const T* mean, const T* divisor, std::int64_t count,
-             std::byte* to) noexcept {
-  const auto* x = reinterpret_cast<const T*>(from);  // only LoadU and StoreU look at them
-  auto* y = reinterpret_cast<T*>(to);
+HWY_INLINE void compute(const T* x, const T* mean, const T* divisor, std::size_t count, T* y) {
   const hn::ScalableTag<T> d;
   const hn::CappedTag<T, 1> one;
   const std::size_t lanes = hn::Lanes(d);
-  const auto size = static_cast<std::size_t>(count);
   std::size_t i = 0;
-  for (; i + 2 * lanes <= size; i += 2 * lanes) {
-    step<Formula>(d, x, mean, divisor, i, y);
-    step<Formula>(d, x, mean, divisor, i + lanes, y);
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(step<Formula>(d, x, mean, divisor, i), d, y + i);
   }
-  for (; i < size; ++i) {
-    step<Formula>(one, x, mean, divisor, i, y);
+  for (; i < count; ++i) {
+    hn::StoreU(step<Formula>(one, x, mean, divisor, i), one, y + i);
   }
 }
 
-void stream(const std::byte* from, std::int64_t bytes, std::byte* to) noexcept {
-  constexpr std::size_t line = 64;
+// The same of a chunk, for y at the beginning of a cache line.
+template <class Formula, class T>
+HWY_INLINE void compute_streaming(const T* x, const T* mean, const T* divisor, T* y) {
+  const hn::ScalableTag<T> d;
+  for (std::size_t i = 0; i < chunk; i += hn::Lanes(d)) {
+    hn::Stream(step<Formula>(d, x, mean, divisor, i), d, y + i);
+  }
+}
+
+// Of the lines of `to`, those that are written in full go past the caches.
+HWY_INLINE void stream(const std::byte* from, std::size_t bytes, std::byte* to) {
   const hn::ScalableTag<std::uint8_t> d;
-  const std::size_t lanes = hn::Lanes(d);
-  auto left = static_cast<std::size_t>(bytes);
-  const std::size_t head = std::min(left, (0 - reinterpret_cast<std::uintptr_t>(to)) % line);
+  const std::size_t head = std::min(bytes, (0 - reinterpret_cast<std::uintptr_t>(to)) % line);
+  const std::size_t body_end = head + (bytes - head) / line * line;
   std::memcpy(to, from, head);
-  from += head;
-  to += head;
-  left -= head;
   const auto* x = reinterpret_cast<const std::uint8_t*>(from);
   auto* y = reinterpret_cast<std::uint8_t*>(to);
-  const std::size_t whole = left / line * line;
-  for (std::size_t i = 0; i < whole; i += lanes) {
+  for (std::size_t i = head; i < body_end; i += hn::Lanes(d)) {
     hn::Stream(hn::LoadU(d, x + i), d, y + i);
   }
-  std::memcpy(to + whole, from + whole, left - whole);
+  std::memcpy(to + body_end, from + body_end, bytes - body_end);
+}
+
+// n <= chunk elements.
+template <class In, class Out, class T, class Formula>
+HWY_INLINE void run_chunk(const std::byte* x, const T* mean, const T* divisor, std::size_t n, std::byte* y,
+                          bool streaming) {
+  alignas(line) T values[chunk];
+  alignas(line) std::byte results[chunk * sizeof(Out)];
+  auto* const value_bytes = reinterpret_cast<std::byte*>(values);
+  const T* from = reinterpret_cast<const T*>(x);
+  if constexpr (!std::is_same_v<In, T>) {
+    convert_all<In, T>(x, n, value_bytes);
+    from = values;
+  }
+  if constexpr (std::is_same_v<Out, T>) {
+    auto* const to = reinterpret_cast<T*>(y);
+    if (!streaming) {
+      compute<Formula>(from, mean, divisor, n, to);
+    } else if (n == chunk && reinterpret_cast<std::uintptr_t>(y) % line == 0) {
+      compute_streaming<Formula>(from, mean, divisor, to);
+    } else {
+      compute<Formula>(from, mean, divisor, n, values);
+      stream(value_bytes, n * sizeof(Out), y);
+    }
+  } else {
+    compute<Formula>(from, mean, divisor, n, values);
+    convert_all<T, Out>(value_bytes, n, streaming ? results : y);
+    if (streaming) {
+      stream(results, n * sizeof(Out), y);
+    }
+  }
+}
+
+template <class In, class Out, class T>
+void run(const std::byte* x, const T* mean, const T* divisor, std::int64_t count, std::byte* y,
+         Direction direction, Traffic traffic) noexcept {
+  const auto size = static_cast<std::size_t>(count);
+  // The first chunk may be shorter, so that the others begin lines of y.
+  const std::size_t head = (0 - reinterpret_cast<std::uintptr_t>(y)) % line / sizeof(Out);
+  std::size_t n = std::min(size, traffic.streaming && head > 0 ? head : chunk);
+  for (std::size_t i = 0; i < size; i += n, n = std::min(size - i, chunk)) {
+    const std::byte* const from = x + i * sizeof(In);
+    if (traffic.prefetch) {
+      for (std::size_t k = 0; k < chunk * sizeof(In); k += line) {
+        hwy::Prefetch(from + prefetch_distance + k);
+      }
+    }
+    std::byte* const to = y + i * sizeof(Out);
+    if (direction == Direction::normalize) {
+      run_chunk<In, Out, T, Normalize>(from, mean + i, divisor + i, n, to, traffic.streaming);
+    } else {
+      run_chunk<In, Out, T, Invert>(from, mean + i, divisor + i, n, to, traffic.streaming);
+    }
+  }
+}
+
+template <class In, class T>
+ApplyRun<T> run_to(DType out) {
+  if constexpr (std::is_same_v<T, float>) {
+    switch (out) {
+      case DType::float16:
+        return &run<In, float16_bits, T>;
+      case DType::bfloat16:
+        return &run<In, bfloat16_bits, T>;
+      default:
+        return &run<In, float, T>;
+    }
+  } else if constexpr (std::is_same_v<In, double> || (std::is_integral_v<In> && sizeof(In) >= 4)) {
+    switch (out) {
+      case DType::float16:
+        return &run<In, float16_bits, T>;
+      case DType::bfloat16:
+        return &run<In, bfloat16_bits, T>;
+      case DType::float32:
+        return &run<In, float, T>;
+      default:
+        return &run<In, double, T>;
+    }
+  } else {
+    return &run<In, double, T>;  // compute_type is float32 for all other outputs
+  }
 }
 
 template <class T>
-constexpr ApplyLoops<T> loops() {
-  return {&load_of<T>, &store_of<T>, &compute<Normalize, T>, &compute<Invert, T>};
+ApplyRun<T> narrow_run(DType in, DType out) {
+  switch (in) {
+    case DType::float16:
+      return run_to<float16_bits, T>(out);
+    case DType::bfloat16:
+      return run_to<bfloat16_bits, T>(out);
+    case DType::float32:
+      return run_to<float, T>(out);
+    case DType::int8:
+      return run_to<std::int8_t, T>(out);
+    case DType::int16:
+      return run_to<std::int16_t, T>(out);
+    case DType::uint8:
+      return run_to<std::uint8_t, T>(out);
+    case DType::uint16:
+      return run_to<std::uint16_t, T>(out);
+    default:
+      return run_to<boolean_bits, T>(out);
+  }
+}
+
+ApplyRun<float> run_of_floats(DType in, DType out) noexcept { return narrow_run<float>(in, out); }
+
+ApplyRun<double> run_of_doubles(DType in, DType out) noexcept {
+  switch (in) {
+    case DType::float64:
+      return run_to<double, double>(out);
+    case DType::int32:
+      return run_to<std::int32_t, double>(out);
+    case DType::int64:
+      return run_to<std::int64_t, double>(out);
+    case DType::uint32:
+      return run_to<std::uint32_t, double>(out);
+    case DType::uint64:
+      return run_to<std::uint64_t, double>(out);
+    default:
+      return narrow_run<double>(in, out);
+  }
 }
 
 // Data, not a function that makes it: that would itself be compiled for the target.
-constexpr ApplyTable table{loops<float>(), loops<double>(), &stream};
+constexpr ApplyTable table{&run_of_floats, &run_of_doubles};
 
 }  // namespace
 }  // namespace exactnorm::kernels::HWY_NAMESPACE

@@ -1,54 +1,36 @@
 #pragma once
 /// \file
-/// The loops that an application consists of, and the table of those compiled in. All are elementwise, every
-/// step is rounded by itself, and elements may lie at any address, aligned or not. Results do not depend on
-/// the table. Precondition of those that compute: FpEnvironment.
+/// The loop that an application consists of, for every pair of dtypes, and the table of those compiled in.
+/// Results do not depend on the table.
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include <exactnorm/tensor_view.hpp>
 
 namespace exactnorm::kernels {
 
-/// to[i] = the element stride bytes after the last one, converted: at most one rounding.
-template <class T>
-using Load = void (*)(const std::byte* from, std::int64_t stride, std::int64_t count, T* to) noexcept;
-/// The way back, of floating-point dtypes: one rounding.
-template <class T>
-using Store = void (*)(const T* from, std::int64_t stride, std::int64_t count, std::byte* to) noexcept;
-/// y[i] of x[i], both contiguous T: (x - mean) / divisor or mean + x * divisor. y may be x itself.
-template <class T>
-using Compute = void (*)(const std::byte* x, const T* mean, const T* divisor, std::int64_t count,
-                         std::byte* y) noexcept;
-/// Copies past the caches whatever whole cache lines there are. hwy::FlushStream() must follow before another
-/// thread may look.
-using Stream = void (*)(const std::byte* from, std::int64_t bytes, std::byte* to) noexcept;
+enum class Direction : std::uint8_t { normalize, invert };
 
-/// The loops of one compute type.
-template <class T>
-struct ApplyLoops {
-  Load<T> (*load_of)(DType dtype) noexcept;
-  Store<T> (*store_of)(DType dtype) noexcept;
-  Compute<T> normalize;
-  Compute<T> invert;
+/// How a run uses memory; no result depends on it.
+struct Traffic {
+  bool prefetch = false;   ///< what lies some way behind x will be read next
+  bool streaming = false;  ///< writes whole cache lines past the caches; hwy::FlushStream() must follow
+                           ///< before another thread may look. y must not be x.
 };
 
-/// The loops of one instruction set.
-struct ApplyTable {
-  ApplyLoops<float> float32;
-  ApplyLoops<double> float64;
-  Stream stream;
+/// y[i] of x[i]: converted to T, (x - mean) / divisor or mean + x * divisor, each step rounded by itself,
+/// then converted with one rounding at most. x and y are contiguous, at any address, aligned or not; y may be
+/// x if their elements have one size. mean and divisor have a value for each element. Precondition:
+/// FpEnvironment.
+template <class T>
+using ApplyRun = void (*)(const std::byte* x, const T* mean, const T* divisor, std::int64_t count,
+                          std::byte* y, Direction direction, Traffic traffic) noexcept;
 
-  template <class T>
-  [[nodiscard]] const ApplyLoops<T>& loops() const noexcept {
-    if constexpr (std::is_same_v<T, float>) {
-      return float32;
-    } else {
-      return float64;
-    }
-  }
+/// The runs of one instruction set, for the pairs whose compute_type that is.
+struct ApplyTable {
+  ApplyRun<float> (*float32)(DType in, DType out) noexcept;
+  ApplyRun<double> (*float64)(DType in, DType out) noexcept;
 };
 
 /// The table of the target in use (see targets.hpp); "portable" is the same source compiled for the
