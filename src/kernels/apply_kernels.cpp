@@ -1,5 +1,5 @@
-// The runs of apply_kernels.hpp, compiled once for every Highway target. The arithmetic is spelled out in
-// vectors; the conversions are plain loops that compilers vectorise.
+// The runs of apply_kernels.hpp, compiled once for every Highway target. Elements are read, converted,
+// divided, converted and written in one go, so that the CPU waits for memory and for the divider at once.
 
 #include "apply_kernels.hpp"
 
@@ -27,22 +27,85 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Elements that go through all steps before the next ones do: so few that the CPU reads and writes some while
-// it divides others. A whole number of cache lines for every dtype.
-constexpr std::size_t chunk = 64;
-constexpr std::size_t line = 64;
+constexpr std::size_t line = 64;   // bytes that streaming writes at a time
+constexpr std::size_t chunk = 64;  // elements between two prefetches: whole lines of every dtype
 constexpr std::size_t prefetch_distance = 2048;  // bytes
 
 // bool as its byte, which need not be 0 or 1.
 enum class boolean_bits : std::uint8_t {};
 
+template <class In>
+constexpr bool is_half = std::is_same_v<In, float16_bits> || std::is_same_v<In, bfloat16_bits>;
+// Highway's own conversion of float16 rounds wrongly where the CPU has none.
+template <class In>
+constexpr bool is_vector_half = std::is_same_v<In, bfloat16_bits> ||
+                                (std::is_same_v<In, float16_bits> && HWY_TARGET != HWY_SCALAR);
+
+// Which elements load converts to T, and store from T, within the registers. The others go through a chunk.
+template <class In, class T>
+constexpr bool loads = std::is_same_v<In, T> || (std::is_same_v<In, float> && sizeof(T) == 8) ||
+                       (std::is_integral_v<In> && sizeof(In) <= sizeof(T) / 2 &&
+                        (sizeof(T) == 4 || (sizeof(In) == 4 && std::is_signed_v<In>))) ||
+                       (is_vector_half<In> && sizeof(T) == 4);
+template <class Out, class T>
+constexpr bool stores = std::is_same_v<Out, T> || (std::is_same_v<Out, float> && sizeof(T) == 8) ||
+                        (is_vector_half<Out> && sizeof(T) == 4);
+
+// `from` need not be aligned.
+template <class In, class D, class T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> load(D d, const In* from) {
+  if constexpr (std::is_same_v<In, T>) {
+    return hn::LoadU(d, from);
+  } else if constexpr (std::is_same_v<In, float16_bits>) {
+    return hn::PromoteTo(
+        d, hn::LoadU(hn::Rebind<hwy::float16_t, D>(), reinterpret_cast<const hwy::float16_t*>(from)));
+  } else if constexpr (std::is_same_v<In, bfloat16_bits>) {
+    const hn::RebindToUnsigned<D> bits;
+    const auto upper =
+        hn::LoadU(hn::Rebind<std::uint16_t, D>(), reinterpret_cast<const std::uint16_t*>(from));
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(bits, upper)));
+  } else if constexpr (sizeof(T) == 8) {
+    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<In, D>(), from));  // float32 and int32
+  } else {
+    return hn::ConvertTo(d, hn::PromoteTo(hn::RebindToSigned<D>(), hn::LoadU(hn::Rebind<In, D>(), from)));
+  }
+}
+
+// One rounding at most.
+template <class Out, class D, class T = hn::TFromD<D>>
+HWY_INLINE auto rounded(D d, hn::Vec<D> y) {
+  if constexpr (std::is_same_v<Out, T>) {
+    return y;
+  } else if constexpr (std::is_same_v<Out, float>) {
+    return hn::DemoteTo(hn::Rebind<float, D>(), y);
+  } else {
+    // As to_half: NaN becomes the quiet one of its sign, which both ways cut to the right one. Float32 has
+    // bfloat16's exponents, so that its bits round as an integer, subnormals too.
+    const hn::RebindToUnsigned<D> u;
+    const auto bits = hn::BitCast(u, y);
+    const auto quiet = hn::Or(hn::And(bits, hn::Set(u, 0x80000000)), hn::Set(u, 0x7fc00000));
+    const auto is_nan = hn::RebindMask(u, hn::IsNaN(y));
+    if constexpr (std::is_same_v<Out, float16_bits>) {
+      const auto number = hn::BitCast(d, hn::IfThenElse(is_nan, quiet, bits));
+      return hn::BitCast(hn::Rebind<std::uint16_t, D>(),
+                         hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), number));
+    } else {
+      const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(u, 1));
+      const auto up = hn::Add(bits, hn::Add(odd, hn::Set(u, 0x7fff)));
+      const auto half = hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, up));
+      return hn::DemoteTo(hn::Rebind<std::uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), half));
+    }
+  }
+}
+
+// One element, where there is no vector for it.
 template <class To, class From>
 HWY_INLINE To convert(From x) {
-  if constexpr (std::is_same_v<From, float16_bits> || std::is_same_v<From, bfloat16_bits>) {
+  if constexpr (is_half<From>) {
     return static_cast<To>(to_float(x));
   } else if constexpr (std::is_same_v<From, boolean_bits>) {
     return static_cast<To>(x != boolean_bits{} ? 1 : 0);
-  } else if constexpr (std::is_same_v<To, float16_bits> || std::is_same_v<To, bfloat16_bits>) {
+  } else if constexpr (is_half<To>) {
     return to_half<To>(x);
   } else {
     return static_cast<To>(x);  // one rounding at most: of integers of 64 bits, or of a double result
@@ -50,13 +113,12 @@ HWY_INLINE To convert(From x) {
 }
 
 template <class From, class To>
-HWY_INLINE void convert_all(const std::byte* HWY_RESTRICT from, std::size_t count,
-                            std::byte* HWY_RESTRICT to) {
+HWY_INLINE void convert_all(const From* HWY_RESTRICT from, std::size_t count, To* HWY_RESTRICT to) {
   for (std::size_t i = 0; i < count; ++i) {
     From x;
-    std::memcpy(&x, from + i * sizeof x, sizeof x);
-    const auto y = convert<To>(x);
-    std::memcpy(to + i * sizeof y, &y, sizeof y);
+    std::memcpy(&x, from + i, sizeof x);  // may be unaligned
+    const To y = convert<To>(x);
+    std::memcpy(to + i, &y, sizeof y);
   }
 }
 
@@ -74,100 +136,99 @@ struct Invert {
   }
 };
 
-template <class Formula, class D, class T = hn::TFromD<D>>
-HWY_INLINE hn::Vec<D> step(D d, const T* x, const T* mean, const T* divisor, std::size_t i) {
-  return Formula::of(hn::LoadU(d, x + i), hn::LoadU(d, mean + i), hn::LoadU(d, divisor + i));
+struct StoreInCache {
+  template <class Vector, class D, class T>
+  static HWY_INLINE void store(Vector y, D d, T* to) {
+    hn::StoreU(y, d, to);
+  }
+};
+
+struct StorePastCaches {
+  template <class Vector, class D, class T>
+  static HWY_INLINE void store(Vector y, D d, T* to) {
+    hn::Stream(y, d, to);
+  }
+};
+
+template <class Formula, class Storing, class In, class Out, class D, class T = hn::TFromD<D>>
+HWY_INLINE void step(D d, const In* x, const T* mean, const T* divisor, Out* y) {
+  using Element = std::conditional_t<is_half<Out>, std::uint16_t, Out>;
+  const hn::Rebind<Element, D> out;
+  const auto result = Formula::of(load<In>(d, x), hn::LoadU(d, mean), hn::LoadU(d, divisor));
+  Storing::store(rounded<Out>(d, result), out, reinterpret_cast<Element*>(y));
 }
 
-// Only LoadU, StoreU and Stream look at x and y, which may be unaligned.
-template <class Formula, class T>
-HWY_INLINE void compute(const T* x, const T* mean, const T* divisor, std::size_t count, T* y) {
+// Everything within the registers.
+template <class Formula, class Storing, class In, class Out, class T>
+HWY_INLINE void run_vectors(const In* x, const T* mean, const T* divisor, std::size_t count, Out* y) {
   const hn::ScalableTag<T> d;
-  const hn::CappedTag<T, 1> one;
   const std::size_t lanes = hn::Lanes(d);
   std::size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(step<Formula>(d, x, mean, divisor, i), d, y + i);
+    step<Formula, Storing>(d, x + i, mean + i, divisor + i, y + i);
   }
   for (; i < count; ++i) {
-    hn::StoreU(step<Formula>(one, x, mean, divisor, i), one, y + i);
+    step<Formula, StoreInCache>(hn::CappedTag<T, 1>(), x + i, mean + i, divisor + i, y + i);
   }
 }
 
-// The same of a chunk, for y at the beginning of a cache line.
-template <class Formula, class T>
-HWY_INLINE void compute_streaming(const T* x, const T* mean, const T* divisor, T* y) {
-  const hn::ScalableTag<T> d;
-  for (std::size_t i = 0; i < chunk; i += hn::Lanes(d)) {
-    hn::Stream(step<Formula>(d, x, mean, divisor, i), d, y + i);
-  }
-}
-
-// Of the lines of `to`, those that are written in full go past the caches.
-HWY_INLINE void stream(const std::byte* from, std::size_t bytes, std::byte* to) {
-  const hn::ScalableTag<std::uint8_t> d;
-  const std::size_t head = std::min(bytes, (0 - reinterpret_cast<std::uintptr_t>(to)) % line);
-  const std::size_t body_end = head + (bytes - head) / line * line;
-  std::memcpy(to, from, head);
-  const auto* x = reinterpret_cast<const std::uint8_t*>(from);
-  auto* y = reinterpret_cast<std::uint8_t*>(to);
-  for (std::size_t i = head; i < body_end; i += hn::Lanes(d)) {
-    hn::Stream(hn::LoadU(d, x + i), d, y + i);
-  }
-  std::memcpy(to + body_end, from + body_end, bytes - body_end);
-}
-
-// n <= chunk elements.
-template <class In, class Out, class T, class Formula>
-HWY_INLINE void run_chunk(const std::byte* x, const T* mean, const T* divisor, std::size_t n, std::byte* y,
-                          bool streaming) {
-  alignas(line) T values[chunk];
-  alignas(line) std::byte results[chunk * sizeof(Out)];
-  auto* const value_bytes = reinterpret_cast<std::byte*>(values);
-  const T* from = reinterpret_cast<const T*>(x);
-  if constexpr (!std::is_same_v<In, T>) {
-    convert_all<In, T>(x, n, value_bytes);
-    from = values;
-  }
-  if constexpr (std::is_same_v<Out, T>) {
-    auto* const to = reinterpret_cast<T*>(y);
-    if (!streaming) {
-      compute<Formula>(from, mean, divisor, n, to);
-    } else if (n == chunk && reinterpret_cast<std::uintptr_t>(y) % line == 0) {
-      compute_streaming<Formula>(from, mean, divisor, to);
+template <class Formula, class Storing, class In, class Out, class T>
+HWY_INLINE void run_chunks(const In* x, const T* mean, const T* divisor, std::size_t count, Out* y,
+                           bool prefetch) {
+  for (std::size_t i = 0; i < count; i += chunk) {
+    const std::size_t n = std::min(chunk, count - i);
+    if (prefetch) {
+      for (std::size_t k = 0; k < chunk * sizeof(In); k += line) {
+        hwy::Prefetch(reinterpret_cast<const std::byte*>(x + i) + prefetch_distance + k);
+      }
+    }
+    T values[chunk];
+    const auto store = [&](const auto* from) HWY_ATTR {
+      if constexpr (stores<Out, T>) {
+        run_vectors<Formula, Storing>(from, mean + i, divisor + i, n, y + i);
+      } else {
+        run_vectors<Formula, StoreInCache>(from, mean + i, divisor + i, n, values);
+        convert_all(values, n, y + i);
+      }
+    };
+    if constexpr (loads<In, T>) {
+      store(x + i);
     } else {
-      compute<Formula>(from, mean, divisor, n, values);
-      stream(value_bytes, n * sizeof(Out), y);
-    }
-  } else {
-    compute<Formula>(from, mean, divisor, n, values);
-    convert_all<T, Out>(value_bytes, n, streaming ? results : y);
-    if (streaming) {
-      stream(results, n * sizeof(Out), y);
+      convert_all(x + i, n, values);
+      store(values);
     }
   }
+}
+
+template <class Formula, class In, class Out, class T>
+HWY_INLINE void run_formula(const In* x, const T* mean, const T* divisor, std::size_t count, Out* y,
+                            Traffic traffic) {
+  std::size_t done = 0;
+  if (traffic.streaming && reinterpret_cast<std::uintptr_t>(y) % sizeof(Out) == 0) {
+    // Whole lines past the caches, what comes before and after as usual.
+    const std::size_t before = (0 - reinterpret_cast<std::uintptr_t>(y)) % line / sizeof(Out);
+    if (before < count) {
+      run_chunks<Formula, StoreInCache>(x, mean, divisor, before, y, false);
+      const std::size_t lines = (count - before) * sizeof(Out) / line;
+      done = before + lines * line / sizeof(Out);
+      run_chunks<Formula, StorePastCaches>(x + before, mean + before, divisor + before, done - before,
+                                           y + before, traffic.prefetch);
+    }
+  }
+  run_chunks<Formula, StoreInCache>(x + done, mean + done, divisor + done, count - done, y + done,
+                                    traffic.prefetch);
 }
 
 template <class In, class Out, class T>
 void run(const std::byte* x, const T* mean, const T* divisor, std::int64_t count, std::byte* y,
          Direction direction, Traffic traffic) noexcept {
+  const auto* from = reinterpret_cast<const In*>(x);
+  auto* to = reinterpret_cast<Out*>(y);
   const auto size = static_cast<std::size_t>(count);
-  // The first chunk may be shorter, so that the others begin lines of y.
-  const std::size_t head = (0 - reinterpret_cast<std::uintptr_t>(y)) % line / sizeof(Out);
-  std::size_t n = std::min(size, traffic.streaming && head > 0 ? head : chunk);
-  for (std::size_t i = 0; i < size; i += n, n = std::min(size - i, chunk)) {
-    const std::byte* const from = x + i * sizeof(In);
-    if (traffic.prefetch) {
-      for (std::size_t k = 0; k < chunk * sizeof(In); k += line) {
-        hwy::Prefetch(from + prefetch_distance + k);
-      }
-    }
-    std::byte* const to = y + i * sizeof(Out);
-    if (direction == Direction::normalize) {
-      run_chunk<In, Out, T, Normalize>(from, mean + i, divisor + i, n, to, traffic.streaming);
-    } else {
-      run_chunk<In, Out, T, Invert>(from, mean + i, divisor + i, n, to, traffic.streaming);
-    }
+  if (direction == Direction::normalize) {
+    run_formula<Normalize>(from, mean, divisor, size, to, traffic);
+  } else {
+    run_formula<Invert>(from, mean, divisor, size, to, traffic);
   }
 }
 
