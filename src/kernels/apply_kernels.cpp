@@ -36,20 +36,20 @@ enum class boolean_bits : std::uint8_t {};
 
 template <class In>
 constexpr bool is_half = std::is_same_v<In, float16_bits> || std::is_same_v<In, bfloat16_bits>;
-// Highway's own conversion of float16 rounds wrongly where the CPU has none.
-template <class In>
-constexpr bool is_vector_half = std::is_same_v<In, bfloat16_bits> ||
-                                (std::is_same_v<In, float16_bits> && HWY_TARGET != HWY_SCALAR);
+// Highway's conversions round correctly where they are instructions: elsewhere that to float16 truncates, and
+// that of double to float saturates.
+constexpr bool converts = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
 
 // Which elements load converts to T, and store from T, within the registers. The others go through a chunk.
 template <class In, class T>
-constexpr bool loads = std::is_same_v<In, T> || (std::is_same_v<In, float> && sizeof(T) == 8) ||
-                       (std::is_integral_v<In> && sizeof(In) <= sizeof(T) / 2 &&
-                        (sizeof(T) == 4 || (sizeof(In) == 4 && std::is_signed_v<In>))) ||
-                       (is_vector_half<In> && sizeof(T) == 4);
+constexpr bool loads = std::is_same_v<In, T> ||
+                       (converts && sizeof(T) == 4 &&
+                        (is_half<In> || (std::is_integral_v<In> && sizeof(In) <= 2))) ||
+                       (converts && sizeof(T) == 8 &&
+                        (std::is_same_v<In, float> || std::is_same_v<In, std::int32_t>));
 template <class Out, class T>
-constexpr bool stores = std::is_same_v<Out, T> || (std::is_same_v<Out, float> && sizeof(T) == 8) ||
-                        (is_vector_half<Out> && sizeof(T) == 4);
+constexpr bool stores = std::is_same_v<Out, T> || (converts && sizeof(T) == 4 && is_half<Out>) ||
+                        (converts && sizeof(T) == 8 && std::is_same_v<Out, float>);
 
 // `from` need not be aligned.
 template <class In, class D, class T = hn::TFromD<D>>
@@ -205,7 +205,9 @@ HWY_INLINE void run_formula(const In* x, const T* mean, const T* divisor, std::s
                             Traffic traffic) {
   std::size_t done = 0;
   if (traffic.streaming && reinterpret_cast<std::uintptr_t>(y) % sizeof(Out) == 0) {
-    // Whole lines past the caches, what comes before and after as usual.
+    // Whole lines past the caches, what comes before and after as usual. The line after is fetched in time,
+    // or all later stores would wait behind the first one to it.
+    hwy::Prefetch(y + count);
     const std::size_t before = (0 - reinterpret_cast<std::uintptr_t>(y)) % line / sizeof(Out);
     if (before < count) {
       run_chunks<Formula, StoreInCache>(x, mean, divisor, before, y, false);
