@@ -261,6 +261,12 @@ class Suite {
   bench::Session* session_;
 };
 
+#if defined(__clang__)
+constexpr const char* compiler = "clang " __clang_version__;
+#else
+constexpr const char* compiler = "GCC " __VERSION__;
+#endif
+
 bench::Settings settings_of(int argc, char** argv) {
   bench::Settings settings;
   for (int i = 1; i < argc; ++i) {
@@ -297,8 +303,8 @@ int main(int argc, char** argv) {
     for (const exactnorm::Target& each : exactnorm::targets()) {
       target = each.chosen ? each.name : target;
     }
-    std::cout << R"({"target": ")" << target << R"(", "threads": )" << settings.threads
-              << R"(, "mebibytes": )" << (settings.bytes >> 20) << R"(, "works": [)";
+    std::cout << R"({"compiler": ")" << compiler << R"(", "target": ")" << target << R"(", "threads": )"
+              << settings.threads << R"(, "mebibytes": )" << (settings.bytes >> 20) << R"(, "works": [)";
     bench::Session session(settings, std::cout);
     Suite(session).run();
     std::cout << "\n]}\n";
