@@ -10,6 +10,8 @@ from figures import figure, number, table
 from plots import Bar, bars
 
 Row = dict[str, Any]
+WANTED_OF = "(4000000, 16) float32"
+WANTED = {"numpy, float64": 40, "scikit-learn": 50, "Keras": 35, "Polars": 3, "JAX": 2.5}
 LEARNING = ["adapt", "GB/s", "exactnorm is × faster", "worst error of mean; of variance", "extra memory", ""]
 
 
@@ -48,6 +50,8 @@ def error(row: Row) -> str:
 
 def remarks(shape: Row, row: Row) -> str:
     notes = list(row.get("notes", []))
+    if shape["shape"] == WANTED_OF and row["tool"] in WANTED:
+        notes.append(f"wanted: × {WANTED[row['tool']]:g}")
     if "rows" in row and row["rows"] < shape["rows"]:
         notes.append(f"{row['rows']} rows")
     if "reason" in row:

@@ -246,8 +246,21 @@ TOOLS: dict[str, tuple[str, Callable[[Array], Tool]]] = {  # by name: the distri
     "PyArrow": ("pyarrow", pyarrow),
     "JAX": ("jax", jax),
 }
-# Rows (and images, or rows as large) of which the slow ones get no more.
-LIMITS = {"Keras, tf.data": (1 << 18, 256), "tf_keras": (1 << 16, 256)}
+# How much the slow ones get: rows, rows of 100,000 features, images.
+SLOW_IMAGES = (1 << 40, 1 << 40, 128)
+LIMITS = {
+    "numpy, float64": SLOW_IMAGES,
+    "numpy": SLOW_IMAGES,
+    "scikit-learn": SLOW_IMAGES,
+    "Keras": SLOW_IMAGES,
+    "Keras, tf.data": (1 << 18, 256, 256),
+    "tf_keras": (1 << 16, 256, 256),
+}
+
+
+def limit(name: str, x: Array) -> int:
+    kind = 2 if x.ndim > 2 else int(x.shape[-1] > 10_000)
+    return LIMITS[name][kind] if name in LIMITS else len(x)
 
 
 def status(key: str) -> int:
@@ -258,14 +271,16 @@ def status(key: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def timed(run: Run) -> float:
+def timed(run: Run) -> tuple[float, Any]:
+    """Seconds, and what it returned."""
     start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    result = run()
+    return time.perf_counter() - start, result
 
 
 def timed_in_loop(run: Run) -> float:
-    """Seconds a call of something short."""
+    """Seconds a call of something short; the first does not count."""
+    run()
     timer, count = timeit.Timer(run), 1
     while (seconds := timer.timeit(count)) < 0.02:
         count *= 2
@@ -276,11 +291,12 @@ def serve(name: str, path: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the tools print is no answer
     stored = np.load(path, mmap_mode="r")
-    most = LIMITS.get(name, (len(stored), len(stored)))[stored[0].nbytes > 1 << 16]
-    x = np.array(stored[:most])
+    x = np.array(stored[: limit(name, stored)])
     distribution, make = TOOLS[name]
+    make(x[: max(2, (1 << 20) // x[0].nbytes)]).adapt()  # loads code, which is no memory of the data's
     tool = make(x)
     applications: dict[str, Run] = {}
+    learned: Any = ()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = status("VmRSS")
@@ -291,17 +307,17 @@ def serve(name: str, path: str) -> None:
     for line in sys.stdin:
         command, _, argument = line.strip().partition(" ")
         if command == "adapt":
-            answer = timed(tool.adapt)
+            answer, learned = timed(tool.adapt)
         elif command == "memory":
             answer = (status("VmHWM") - before) * 1024
-        elif command == "moments":
-            parts = [np.asarray(part) for part in tool.adapt()]
+        elif command == "moments":  # of the last adapt
+            parts = [np.asarray(part) for part in learned]
             answer = {"dtype": parts[1].dtype.name, "parts": [part.astype(float).tolist() for part in parts]}
         elif command == "modes":
             applications = tool.applications()
             answer = list(applications)
         elif command == "apply":
-            answer = timed(applications[argument])
+            answer, _ = timed(applications[argument])
         elif command == "short":  # seconds of a short call: update, or apply and its mode
             run = tool.update if argument == "update" else applications[argument]
             answer = timed_in_loop(run) if run else None

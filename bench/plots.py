@@ -18,7 +18,7 @@ STYLE = """
       .axis { stroke: #6e7681 } .wanted { stroke: #f0883e } .wantedtext { fill: #f0883e }
     }"""
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
-WIDTH, LEFT, RIGHT, TOP, STEP = 960, 330, 150, 56, 22
+WIDTH, LEFT, RIGHT, TOP, STEP = 960, 350, 130, 56, 22
 
 
 @dataclass

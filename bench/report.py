@@ -109,7 +109,7 @@ def microbenchmarks(micro: dict[str, Any]) -> str:
         if run["run_type"] == "iteration":
             found[run["run_name"].partition("/real_time")[0]].append(run)
     rows = []
-    for name, runs in found.items():
+    for name, runs in sorted(found.items()):
         group, _, rest = name.partition("/")
         if group == "calls":
             values, unit = [run["real_time"] for run in runs], runs[0]["time_unit"]
