@@ -12,16 +12,17 @@
 
 namespace exactnorm {
 
-/// Exponents of the finite values of a column that are not zero, and whether any is NaN or infinite.
+/// Exponents of the values of a column that are neither zero nor NaN, and whether there is a NaN.
 struct ColumnRange {
-  int above = INT_MIN;  ///< all are below 2^above; INT_MIN if there is none
-  int grid = INT_MAX;   ///< all are multiples of 2^grid
-  bool special = false;
+  int above = INT_MIN;  ///< all are below 2^above, more than any format has if one is infinite; INT_MIN if
+                        ///< there is none
+  int grid = INT_MAX;  ///< all are multiples of 2^grid
+  bool nan = false;
 
   void include(const ColumnRange& other) noexcept {
     above = std::max(above, other.above);
     grid = std::min(grid, other.grid);
-    special |= other.special;
+    nan |= other.nan;
   }
 };
 
@@ -30,19 +31,20 @@ template <class Format>
 ColumnRange range_of(const typename Format::Bits* x, std::size_t count, std::ptrdiff_t stride) noexcept {
   int largest = 0;
   int smallest = Format::exponents;
-  bool special = false;
+  bool nan = false;
   for (std::size_t i = 0; i < count; ++i, x += stride) {
     const auto magnitude = *x & Format::magnitude_mask;
     const auto field = static_cast<int>(magnitude >> Format::fraction_bits);
-    const bool is_special = field == Format::special;
-    special |= is_special;
-    largest = std::max(largest, is_special || magnitude == 0 ? 0 : std::max(field, 1));
+    const bool is_nan = field == Format::special && (magnitude & Format::fraction_mask) != 0;
+    nan |= is_nan;
+    largest = std::max(largest, is_nan || magnitude == 0 ? 0 : std::max(field, 1));
     smallest = std::min(smallest, magnitude == 0 ? Format::exponents : std::max(field, 1));
   }
   if (largest == 0) {
-    return {INT_MIN, INT_MAX, special};
+    return {INT_MIN, INT_MAX, nan};
   }
-  return {largest - Format::special / 2 + 1, smallest - Format::bias, special};
+  const int above = largest == Format::special ? INT_MAX : largest - Format::special / 2 + 1;
+  return {above, smallest - Format::bias, nan};
 }
 
 struct Fit {

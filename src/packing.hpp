@@ -40,6 +40,9 @@ class Packing {
   [[nodiscard]] std::int64_t stride(const Loop& loop, Operand operand) const { return loop.strides[operand]; }
   void copy_row(const std::byte* x, std::int64_t columns, Bits* to) const;
   std::size_t select(const Position& at, std::int64_t rows, LeftOut& lost);
+  std::size_t select_rows(const Position& at, std::int64_t rows, std::int64_t columns);
+
+  static constexpr std::int64_t few_columns = 64;
 
   const LoopNest& nest_;
   std::vector<Bits> buffer_;
@@ -86,6 +89,21 @@ std::size_t Packing<Bits>::select(const Position& at, std::int64_t rows, LeftOut
   return kept;
 }
 
+// Short rows under `where`: as in select.
+template <class Bits>
+std::size_t Packing<Bits>::select_rows(const Position& at, std::int64_t rows, std::int64_t columns) {
+  const std::byte* x = at.at[data_operand];
+  const std::byte* where = at.at[where_operand];
+  std::size_t kept = 0;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    copy_row(x, columns, buffer_.data() + kept * static_cast<std::size_t>(columns));
+    kept += *where != std::byte{0} ? 1 : 0;
+    x += nest_.rows.strides[data_operand];
+    where += nest_.rows.strides[where_operand];
+  }
+  return kept;
+}
+
 template <class Bits>
 template <class Report>
 std::size_t Packing<Bits>::next(Position& at, std::int64_t& rows, std::int64_t columns, std::size_t most,
@@ -106,6 +124,14 @@ std::size_t Packing<Bits>::next(Position& at, std::int64_t& rows, std::int64_t c
   if (by_element) {
     absent_.assign(width, 0);
     null_.assign(width, 0);
+  }
+  if (!by_element && at.at[where_operand] != nullptr && columns <= few_columns) {
+    const std::size_t kept = select_rows(at, count, columns);
+    at.advance(nest_.rows, count);
+    for (std::size_t j = 0; j < width; ++j) {
+      left_out(j, LeftOut{count - static_cast<std::int64_t>(kept), 0});
+    }
+    return kept;
   }
   std::size_t kept = 0;
   std::int64_t skipped = 0;

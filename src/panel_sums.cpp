@@ -30,7 +30,7 @@ PanelSums<Format>::PanelSums(const kernels::PanelKernels& kernels, Feature* into
       step_(step),
       columns_(columns),
       doubles_((scheme.window_count + 1) * columns),
-      integers_((scheme.window_count + 6) * columns),
+      integers_((scheme.window_count + 5) * columns),
       exponent_(columns),
       trouble_(columns),
       groups_(columns / scheme.group) {
@@ -46,7 +46,6 @@ PanelSums<Format>::PanelSums(const kernels::PanelKernels& kernels, Feature* into
   state_.smallest = next();
   state_.good = next();
   state_.nan = next();
-  state_.infinite = next();
   std::fill_n(wanted_, columns, -1);
 }
 
@@ -117,40 +116,23 @@ bool PanelSums<Format>::run(std::size_t first, std::size_t last, const Mode& mod
   for (const std::int64_t** each : {&state.from, &state.wanted}) {
     *each += offset;
   }
-  for (std::int64_t** each : {&state.smallest, &state.good, &state.nan, &state.infinite}) {
+  for (std::int64_t** each : {&state.smallest, &state.good, &state.nan}) {
     *each += offset;
   }
   const kernels::PanelKernel kernel = (mode.guarded ? kernels_.guarded : kernels_.plain)[mode.tier];
   return kernel(panel.x + offset, panel.rows, panel.row_stride, (last - first) * scheme.group, state, ahead);
 }
 
-// What a guarded kernel has counted goes to the feature; true if there was anything.
+// The NaN that a guarded kernel has counted go to the feature; true if there were any.
 template <class Format>
-bool PanelSums<Format>::move_special(std::size_t column, const Panel& panel) {
+bool PanelSums<Format>::move_nan(std::size_t column) {
   const std::int64_t nan = std::exchange(state_.nan[column], 0);
-  const std::int64_t infinite = std::exchange(state_.infinite[column], 0);
-  if ((nan | infinite) == 0) {
-    return false;
+  if (nan != 0) {
+    Counts& counts = feature(column).counts;
+    counts.nan += nan;
+    counts.finite -= nan;
   }
-  Counts& counts = feature(column).counts;
-  counts.nan += nan;
-  counts.finite -= nan + infinite;
-  if constexpr (Format::is_float) {
-    if (infinite != 0) {
-      std::int64_t negative = 0;
-      for (std::size_t row = 0; row < panel.rows; ++row) {
-        const Bits bits =
-            panel
-                .x[static_cast<std::ptrdiff_t>(row) * panel.row_stride + static_cast<std::ptrdiff_t>(column)];
-        constexpr auto negative_infinity =
-            static_cast<Bits>(~Format::magnitude_mask | (Format::magnitude_mask ^ Format::fraction_mask));
-        negative += bits == negative_infinity ? 1 : 0;
-      }
-      counts.neginf += negative;
-      counts.posinf += infinite - negative;
-    }
-  }
-  return true;
+  return nan != 0;
 }
 
 // Chooses exponents by a few values of each feature; whatever they miss is corrected as soon as it fails.
@@ -173,7 +155,7 @@ void PanelSums<Format>::start(const Panel& panel) {
       anchor(column, fit ? fit->exponent : std::clamp(range.above, scheme.min_exponent, scheme.max_exponent));
       Mode& mode = modes[column / scheme.group];
       mode.tier = std::max(mode.tier, fit ? fit->tier : 0);
-      mode.guarded |= range.special;
+      mode.guarded |= range.nan;
     }
   }
   for (std::size_t group = 0; group < groups_.size(); ++group) {
@@ -203,11 +185,11 @@ template <class Format>
 void PanelSums<Format>::settle(std::size_t group, const Panel& panel) {
   const std::size_t first = group * scheme.group;
   Group& state = groups_[group];
-  bool special = false;
+  bool nan = false;
   bool failure = false;
   std::int64_t summed = 0;
   for (std::size_t column = first; column < first + scheme.group; ++column) {
-    special |= state.mode.guarded && move_special(column, panel);
+    nan |= state.mode.guarded && move_nan(column);
     failure |= wanted_[column] != state_.good[column];
     summed -= state_.good[column];
   }
@@ -223,7 +205,7 @@ void PanelSums<Format>::settle(std::size_t group, const Panel& panel) {
   if (failure) {
     repair(group, panel);
   } else {
-    relax(group, special);
+    relax(group, nan);
   }
   if (state.troubled) {
     std::fill_n(wanted_ + first, scheme.group, -1);
@@ -254,7 +236,7 @@ void PanelSums<Format>::repair(std::size_t group, const Panel& panel) {
       }
       again = true;
       needed.tier = std::max(needed.tier, fit->tier);
-      needed.guarded |= range.special;
+      needed.guarded |= range.nan;
       if (range.above != INT_MIN) {
         spill(column);
         anchor(column, fit->exponent);
@@ -269,7 +251,7 @@ void PanelSums<Format>::repair(std::size_t group, const Panel& panel) {
           wanted_[column] = 0;
         }
         tier_counts_[needed.tier] += wanted_[column] != 0 ? 1 : 0;
-        move_special(column, panel);
+        move_nan(column);
       }
     }
     std::fill_n(wanted_ + first, scheme.group, -1);
@@ -286,7 +268,7 @@ void PanelSums<Format>::repair(std::size_t group, const Panel& panel) {
 
 // After a panel that went well: a group whose data have become simpler goes a step down.
 template <class Format>
-void PanelSums<Format>::relax(std::size_t group, bool special) {
+void PanelSums<Format>::relax(std::size_t group, bool nan) {
   Group& state = groups_[group];
   state.pressure = std::max(state.pressure + passed, 0);
   Mode lower = state.mode;
@@ -298,7 +280,7 @@ void PanelSums<Format>::relax(std::size_t group, bool special) {
     }
     lower.tier -= fits ? 1 : 0;
   }
-  lower.guarded &= special;
+  lower.guarded &= nan;
   state.ease = lower == state.mode ? std::max(state.ease - 1, 0) : state.ease + 1;
   if (state.ease >= long_ease) {
     state.ease = 0;
@@ -361,10 +343,12 @@ void PanelSums<Format>::add(const Bits* x, std::size_t rows, std::ptrdiff_t row_
         ++last;
       }
     }
-    run(first, last, mode, panel, ahead);
+    const bool good = run(first, last, mode, panel, ahead);
     for (std::size_t group = first; group < last; ++group) {
-      if constexpr (scheme.always_right()) {
+      Group& state = groups_[group];
+      if (good && mode == Mode{} && !state.troubled) {  // nothing to look at
         tier_counts_[mode.tier] += static_cast<std::int64_t>(scheme.group);
+        state.pressure = std::max(state.pressure + passed, 0);
       } else {
         settle(group, panel);
       }

@@ -76,12 +76,12 @@ class PanelSums {
   void spill(std::size_t column);
   void spill_all();
   bool run(std::size_t first, std::size_t last, const Mode& mode, const Panel& panel, std::ptrdiff_t ahead);
-  bool move_special(std::size_t column, const Panel& panel);
+  bool move_nan(std::size_t column);
   void start(const Panel& panel);
   bool wake(std::size_t group, const Panel& panel);
   void settle(std::size_t group, const Panel& panel);
   void repair(std::size_t group, const Panel& panel);
-  void relax(std::size_t group, bool special);
+  void relax(std::size_t group, bool nan);
   void refuse(std::size_t column, const Panel& panel);
   void add_integers(std::size_t column, const Panel& panel);
 

@@ -67,6 +67,7 @@ class VectorSums final : public BlockSums {
   using Bits = typename Format::Bits;
   static constexpr std::int64_t item = sizeof(Bits);
   static constexpr auto group = static_cast<std::int64_t>(kernels::scheme_of<Format>().group);
+  static constexpr std::int64_t last_ahead = 1024;          // bytes; where no next panel follows
   static constexpr std::int64_t packed_elements = 1 << 14;  // a panel of folded rows; stays in the cache
 
   // Sums for some columns, for as long as blocks of the same columns come.
@@ -90,7 +91,7 @@ class VectorSums final : public BlockSums {
       const std::int64_t width = fold * columns;
       PanelSums<Format>& sums = sums_for(whole > 0 ? main_ : tail_, feature, width, columns);
       const std::int64_t long_rows = rows / fold;
-      add_panels(sums, x, long_rows, width, width);
+      add_panels(sums, x, long_rows, width);
       if (const std::int64_t left = (rows - long_rows * fold) * columns; left > 0) {
         // Zeros fill the last row: they add nothing.
         last_row_.assign(static_cast<std::size_t>(width), Bits{0});
@@ -100,7 +101,7 @@ class VectorSums final : public BlockSums {
       return;
     }
     if (whole > 0) {
-      add_panels(sums_for(main_, feature, whole, whole), x, rows, row_stride, whole);
+      add_panels(sums_for(main_, feature, whole, whole), x, rows, row_stride);
     }
     if (const std::int64_t rest = columns - whole; rest > 0) {
       add_tail(x + whole, rows, row_stride, rest, feature + whole * nest_.columns.feature);
@@ -123,14 +124,13 @@ class VectorSums final : public BlockSums {
     }
   }
 
-  void add_panels(PanelSums<Format>& sums, const Bits* x, std::int64_t rows, std::int64_t row_stride,
-                  std::int64_t columns) {
+  static void add_panels(PanelSums<Format>& sums, const Bits* x, std::int64_t rows, std::int64_t row_stride) {
     const std::int64_t row_bytes = row_stride * item;
-    const PanelShape shape = panel_shape(columns * item, row_bytes);
+    const PanelShape shape = panel_shape(row_bytes);
     while (rows > 0) {
       const std::int64_t count = std::min(rows, shape.rows);
       sums.add(x, static_cast<std::size_t>(count), row_stride,
-               shape.ahead < rows * row_bytes ? shape.ahead : 0);
+               shape.ahead < rows * row_bytes ? shape.ahead : last_ahead);
       x += count * row_stride;
       rows -= count;
     }

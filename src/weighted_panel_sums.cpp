@@ -17,9 +17,9 @@ constexpr kernels::Scheme scheme = kernels::scheme_of<Float32>();
 
 }  // namespace
 
-WeightedPanelSums::WeightedPanelSums(kernels::WeightedKernel kernel, Feature* into, ExactSum* weights,
+WeightedPanelSums::WeightedPanelSums(const kernels::Table& table, Feature* into, ExactSum* weights,
                                      std::size_t period, std::ptrdiff_t step, std::size_t columns)
-    : kernel_(kernel),
+    : table_(table),
       into_(into),
       weights_(weights),
       period_(period),
@@ -74,6 +74,11 @@ void WeightedPanelSums::flush() {
   panels_ = 0;
 }
 
+bool WeightedPanelSums::run(const float* x, const float* w, std::size_t rows) {
+  const auto stride = static_cast<std::ptrdiff_t>(columns_);
+  return table_.weighted(x, stride, w, stride, rows, columns_, state_);
+}
+
 // The range grows, so that it soon stays as it is, unless that makes it too wide. False if no range will do.
 bool WeightedPanelSums::fit_weights(const WeightRange& range) {
   const auto fits = [](const WeightRange& r) {
@@ -120,7 +125,7 @@ void WeightedPanelSums::repair(const float* x, const float* w, std::size_t rows)
       wanted_[column] = -1;
     }
   }
-  kernel_(x, w, rows, columns_, state_);
+  run(x, w, rows);
   for (std::size_t column = 0; column < columns_; ++column) {
     if (wanted_[column] != 0 && state_.good[column] == 0) {
       add_integers(x, w, rows, column);
@@ -139,9 +144,44 @@ void WeightedPanelSums::add(const float* x, const float* w, std::size_t rows, co
     }
     return;
   }
-  if (!kernel_(x, w, rows, columns_, state_)) {
+  if (!run(x, w, rows)) {
     repair(x, w, rows);
   }
+  end_panel();
+}
+
+bool WeightedPanelSums::try_rows(const float* x, std::ptrdiff_t x_stride, const float* w, std::size_t rows,
+                                 const WeightRange& range) {
+  if (range.least == INT_MAX || !fit_weights(range)) {
+    return false;
+  }
+  trial_.assign((windows - 1) * columns_, 0);
+  kernels::PanelColumns state = state_;
+  for (std::size_t i = 0; i + 1 < windows; ++i) {
+    state.window[i] = trial_.data() + i * columns_;
+  }
+  if (!table_.weighted_rows(x, x_stride, w, 1, rows, columns_, state)) {
+    return false;
+  }
+  // A weight is an integer number of its units below 2^48, as a float64 too.
+  const double scale = power_of_two(48 - range_.above);
+  std::int64_t weight = 0;
+  for (std::size_t row = 0; row < rows; ++row) {
+    weight += static_cast<std::int64_t>(static_cast<double>(w[row]) * scale);
+  }
+  for (std::size_t i = 0; i + 1 < windows; ++i) {
+    for (std::size_t column = 0; column < columns_; ++column) {
+      state_.window[i][column] += state.window[i][column];
+    }
+  }
+  for (std::size_t column = 0; column < columns_; ++column) {
+    state_.window[windows - 1][column] += weight;
+  }
+  end_panel();
+  return true;
+}
+
+void WeightedPanelSums::end_panel() {
   if (++panels_ == panels_per_window) {
     flush();
   }

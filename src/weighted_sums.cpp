@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <climits>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -10,7 +11,6 @@
 #include <vector>
 
 #include "decode.hpp"
-#include "float_bits.hpp"
 #include "fold.hpp"
 #include "half.hpp"
 #include "kernels/kernels.hpp"
@@ -125,6 +125,12 @@ class PackedWeights {
 
   template <class Format>
   static bool pack(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, float* to) {
+    if constexpr (std::is_same_v<Format, Float32>) {
+      if (stride == sizeof(float) && all_plain(from, count)) {
+        std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+        return true;
+      }
+    }
     bool exact = true;
     for (std::int64_t i = 0; i < count; ++i, from += stride) {
       const auto bits = load<typename Format::Bits>(from);
@@ -147,17 +153,42 @@ class PackedWeights {
     return exact;
   }
 
+  // Whether all are +0 or positive normal numbers.
+  static bool all_plain(const std::byte* from, std::int64_t count) {
+    bool plain = true;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto bits = load<std::uint32_t>(from + i * static_cast<std::int64_t>(sizeof(float)));
+      plain &= bits - 0x00800000 < 0x7f800000 - 0x00800000 || bits == 0;
+    }
+    return plain;
+  }
+
   Pack pack_;
 };
+
+// The range of weights that are +0 or positive normal numbers.
+WeightRange range_of_weights(const std::vector<float>& weights) {
+  std::uint32_t largest = 0;
+  std::uint32_t smallest = ~std::uint32_t{0};  // less one, so that zero is the largest
+  for (const float weight : weights) {
+    const auto bits = std::bit_cast<std::uint32_t>(weight);
+    largest = std::max(largest, bits);
+    smallest = std::min(smallest, bits - 1);
+  }
+  if (largest == 0) {
+    return {INT_MIN, INT_MAX};
+  }
+  return {static_cast<int>(largest >> 23) - 127 + 1, static_cast<int>((smallest + 1) >> 23) - 127};
+}
 
 /// Through the weighted kernel: values and weights are packed as float32 first. Rows whose weights are no
 /// float32 go the integers' way.
 template <class Format>
 class WeightedVectorSums final : public BlockSums {
  public:
-  WeightedVectorSums(kernels::WeightedKernel kernel, DType x, DType w, const LoopNest& nest,
-                     Feature* features, ExactSum* weights)
-      : kernel_(kernel),
+  WeightedVectorSums(const kernels::Table& table, DType x, DType w, const LoopNest& nest, Feature* features,
+                     ExactSum* weights)
+      : table_(table),
         nest_(nest),
         features_(features),
         weights_(weights),
@@ -171,7 +202,7 @@ class WeightedVectorSums final : public BlockSums {
     columns_ = columns;
     if (!sums_ || first_feature_ != at.feature || period_ != columns) {
       finish();
-      sums_.emplace(kernel_, features_ + at.feature, weights_ + at.feature, static_cast<std::size_t>(columns),
+      sums_.emplace(table_, features_ + at.feature, weights_ + at.feature, static_cast<std::size_t>(columns),
                     nest_.columns.feature, static_cast<std::size_t>(padded_));
       first_feature_ = at.feature;
       period_ = columns;
@@ -205,13 +236,64 @@ class WeightedVectorSums final : public BlockSums {
       integers_.add(at, rows, columns_);
       return;
     }
+    const bool masked = at.at[valid_operand] != nullptr || at.at[where_operand] != nullptr;
+    const WeightRange range = range_of_weights(row_weights_);
+    if (by_row && !masked && try_in_place(at, rows, range)) {
+      return;
+    }
     // Row r of the data is part r mod fold of long row r / fold, whose end zeros fill.
     const std::int64_t fold = width_ / columns_;
     const std::int64_t long_rows = (rows + fold - 1) / fold;
     x_.assign(static_cast<std::size_t>(long_rows * padded_), 0.0F);
     w_.assign(x_.size(), 0.0F);
-    largest_ = 0;
-    smallest_ = ~std::uint32_t{0};
+    if (columns_ == 1 && !masked &&
+        pack_plain(at.at[data_operand], nest_.rows.strides[data_operand], row_weights_.data(), 1, rows,
+                   x_.data(), w_.data())) {
+      features_[at.feature].counts.finite +=
+          std::count_if(w_.begin(), w_.end(), [](float w) { return w != 0; });
+    } else {
+      pack_rows(at, rows, by_row);
+    }
+    sums_->add(x_.data(), w_.data(), static_cast<std::size_t>(long_rows), range);
+  }
+
+  // Rows of float32 that the kernel can read where they are, if it takes them.
+  bool try_in_place(const Position& at, std::int64_t rows, const WeightRange& range) {
+    if constexpr (std::is_same_v<Format, Float32>) {
+      const std::byte* x = at.at[data_operand];
+      if (columns_ != padded_ || width_ != columns_ || nest_.columns.strides[data_operand] != sizeof(float) ||
+          nest_.rows.strides[data_operand] % static_cast<std::int64_t>(sizeof(float)) != 0 ||
+          reinterpret_cast<std::uintptr_t>(x) % alignof(float) != 0) {
+        return false;
+      }
+      if (packs_ > 0) {
+        --packs_;
+        return false;
+      }
+      if (!sums_->try_rows(reinterpret_cast<const float*>(x),
+                           nest_.rows.strides[data_operand] / static_cast<std::int64_t>(sizeof(float)),
+                           row_weights_.data(), static_cast<std::size_t>(rows), range)) {
+        failures_ = std::min(failures_ + 1, 4);
+        packs_ = (1 << failures_) - 1;
+        return false;
+      }
+      failures_ = 0;
+      const auto count =
+          std::count_if(row_weights_.begin(), row_weights_.end(), [](float w) { return w != 0; });
+      for (std::int64_t j = 0; j < columns_; ++j) {
+        features_[at.feature + j * nest_.columns.feature].counts.finite += count;
+      }
+      return true;
+    } else {
+      return false;
+    }
+  }
+
+  void pack_rows(const Position& at, std::int64_t rows, bool by_row) {
+    const std::int64_t fold = width_ / columns_;
+    const bool masked = at.at[valid_operand] != nullptr ||
+                        (at.at[where_operand] != nullptr && nest_.columns.strides[where_operand] != 0);
+    std::int64_t plain_rows = 0;
     Position row = at;
     for (std::int64_t r = 0; r < rows; ++r, row.advance(nest_.rows, 1)) {
       const auto to = static_cast<std::size_t>(r / fold * padded_ + r % fold * columns_);
@@ -219,13 +301,42 @@ class WeightedVectorSums final : public BlockSums {
       if (by_row && *weights == 0) {
         continue;
       }
-      pack_row(row, weights, by_row ? 0 : 1, x_.data() + to, w_.data() + to);
+      if (by_row && !masked &&
+          pack_plain(row.at[data_operand], nest_.columns.strides[data_operand], weights, 0, columns_,
+                     x_.data() + to, w_.data() + to)) {
+        ++plain_rows;
+      } else {
+        pack_row(row, weights, by_row ? 0 : 1, x_.data() + to, w_.data() + to);
+      }
     }
-    if (largest_ != 0) {
-      const WeightRange range{static_cast<int>(largest_ >> 23) - 127 + 1,
-                              static_cast<int>((smallest_ + 1) >> 23) - 127};
-      sums_->add(x_.data(), w_.data(), static_cast<std::size_t>(long_rows), range);
+    for (std::int64_t j = 0; j < columns_; ++j) {
+      features_[at.feature + j * nest_.columns.feature].counts.finite += plain_rows;
     }
+  }
+
+  // Values under nothing but weights; false, and they have to be packed again, if any is NaN or infinite.
+  static bool pack_plain(const std::byte* from, std::ptrdiff_t stride, const float* weights,
+                         std::int64_t step, std::int64_t count, float* x, float* w) {
+    bool finite = true;
+    const auto pack = [&](std::ptrdiff_t apart) {
+      for (std::int64_t j = 0; j < count; ++j) {
+        const auto bits = load<Bits>(from + j * apart);
+        const float weight = weights[j * step];
+        if constexpr (Format::is_float) {
+          constexpr auto special = static_cast<Bits>(Format::magnitude_mask ^ Format::fraction_mask);
+          finite &= (bits & special) != special;
+        }
+        const auto value = std::bit_cast<std::uint32_t>(to_float<Format>(bits));
+        x[j] = std::bit_cast<float>(choose(weight != 0, value, std::uint32_t{0}));
+        w[j] = weight;
+      }
+    };
+    if (stride == static_cast<std::ptrdiff_t>(sizeof(Bits))) {
+      pack(sizeof(Bits));  // which vectors can
+    } else {
+      pack(stride);
+    }
+    return finite;
   }
 
   bool pack_weights(const Position& at, std::int64_t rows, bool by_row) {
@@ -276,14 +387,13 @@ class WeightedVectorSums final : public BlockSums {
         if (!is_set(valid)) {
           ++counts.null;
         } else if (kind != Kind::finite) {
+          x[j] = 0;  // what pack_plain may have left
+          w[j] = 0;
           count_special(kind, counts);
         } else {
           ++counts.finite;
           x[j] = to_float<Format>(bits);
           w[j] = weight;
-          const std::uint32_t magnitude = magnitude_bits(weight);
-          largest_ = std::max(largest_, magnitude);
-          smallest_ = std::min(smallest_, magnitude - 1);
         }
       }
       from += nest_.columns.strides[data_operand];
@@ -292,7 +402,7 @@ class WeightedVectorSums final : public BlockSums {
     }
   }
 
-  kernels::WeightedKernel kernel_;
+  const kernels::Table& table_;
   const LoopNest& nest_;
   Feature* features_;
   ExactSum* weights_;
@@ -307,8 +417,8 @@ class WeightedVectorSums final : public BlockSums {
   std::vector<float> row_weights_;
   std::vector<float> x_;
   std::vector<float> w_;
-  std::uint32_t largest_ = 0;   // bits of the largest weight
-  std::uint32_t smallest_ = 0;  // those of the smallest, less 1
+  int failures_ = 0;  // of rows in place, one after another
+  int packs_ = 0;     // panels to pack before the next try
 };
 
 }  // namespace
@@ -317,8 +427,8 @@ std::unique_ptr<BlockSums> make_weighted_sums(DType x, DType w, const LoopNest& 
                                               ExactSum* weights) {
   return with_format(x, [&]<class Format>(Format) -> std::unique_ptr<BlockSums> {
     if constexpr (is_narrow<Format>) {
-      if (const kernels::WeightedKernel kernel = kernels::chosen().weighted; kernel != nullptr) {
-        return std::make_unique<WeightedVectorSums<Format>>(kernel, x, w, nest, features, weights);
+      if (const kernels::Table& table = kernels::chosen(); table.weighted != nullptr) {
+        return std::make_unique<WeightedVectorSums<Format>>(table, x, w, nest, features, weights);
       }
     }
     return std::make_unique<IntegerSums>(x, w, nest, features, weights);

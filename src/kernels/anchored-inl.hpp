@@ -67,8 +67,6 @@ struct FloatInput {
   using Floats = hn::ScalableTag<float>;
   using Half = hn::Half<Floats>;
   using Words = hn::RebindToUnsigned<Floats>;
-  static constexpr bool scans = true;
-
   static HWY_INLINE hn::Vec<Floats> load(const Element* x) {
     if constexpr (std::is_same_v<Element, float>) {
       return hn::LoadU(Floats(), x);
@@ -93,29 +91,14 @@ struct FloatInput {
   }
 };
 
-// Integers of 16 and 32 bits.
+// Integers of 16 bits.
 template <class Element>
 struct IntegerInput {
-  static constexpr bool scans = false;
-
   static HWY_INLINE Doubles load(const Element* x) {
     using Int32 = hn::Rebind<std::int32_t, Wide>;
-    if constexpr (std::is_same_v<Element, std::uint32_t>) {
-      // The integer under the exponent of 2^52, less 2^52.
-      using Uint64 = hn::RebindToUnsigned<Wide>;
-      const auto integer = hn::PromoteTo(Uint64(), hn::LoadU(hn::Rebind<std::uint32_t, Wide>(), x));
-      const Doubles magic = hn::Set(Wide(), 0x1p52);
-      return hn::Sub(hn::BitCast(Wide(), hn::Or(integer, hn::BitCast(Uint64(), magic))), magic);
-    } else if constexpr (std::is_same_v<Element, std::int32_t>) {
-      return hn::PromoteTo(Wide(), hn::LoadU(Int32(), x));
-    } else {
-      return hn::PromoteTo(Wide(), hn::PromoteTo(Int32(), hn::LoadU(hn::Rebind<Element, Wide>(), x)));
-    }
+    return hn::PromoteTo(Wide(), hn::PromoteTo(Int32(), hn::LoadU(hn::Rebind<Element, Wide>(), x)));
   }
 };
-
-template <class Element>
-using InputOf = std::conditional_t<std::is_integral_v<Element>, IntegerInput<Element>, FloatInput<Element>>;
 
 // The accumulators of one vector of columns.
 template <std::size_t tier>
@@ -166,71 +149,83 @@ struct NarrowSums {
   }
 };
 
-// Adds 32-bit counts, negative ones, to 64-bit counters, where good.
+// Adds 32-bit counts of NaN, negative ones, to the 64-bit counters, where good.
 template <class Counts>
-HWY_INLINE void count(Counts counts, const Leaving& low, const Leaving& high, std::int64_t* const counters) {
+HWY_INLINE void count(Counts counts, const Leaving& low, const Leaving& high) {
   const WideInteger d;
   const hn::Half<hn::DFromV<Counts>> half;
   const auto add = [&](auto part, const Leaving& leaving) HWY_ATTR {
-    std::int64_t* to = counters + leaving.column;
+    std::int64_t* to = leaving.state.nan + leaving.column;
     hn::StoreU(hn::Sub(hn::LoadU(d, to), hn::And(hn::PromoteTo(d, part), leaving.good)), d, to);
   };
   add(hn::LowerHalf(half, counts), low);
   add(hn::UpperHalf(half, counts), high);
 }
 
+// Two vectors of columns.
 template <class Element, std::size_t tier, bool guarded>
-HWY_INLINE bool sum_floats(const Element* x, std::size_t rows, std::ptrdiff_t row_stride, std::size_t column,
-                           const PanelColumns& state, std::ptrdiff_t ahead) {
+struct FloatSums {
   using Input = FloatInput<Element>;
-  const typename Input::Floats floats;
-  const typename Input::Words words;
-  const hn::RebindToSigned<typename Input::Floats> ints;
-  const std::size_t lanes = hn::Lanes(Wide());
+  using Words = typename Input::Words;
+  using Ints = hn::RebindToSigned<Words>;
+
   NarrowSums<tier> low;
   NarrowSums<tier> high;
-  low.start(state, column);
-  high.start(state, column + lanes);
-  const auto one = hn::Set(words, 1);
-  auto smallest = hn::Set(words, ~std::uint32_t{0});
-  auto nan = hn::Zero(ints);
-  auto special = hn::Zero(ints);
-  x += column;
-  for (std::size_t n = 0; n < rows; ++n, x += row_stride) {
-    hwy::Prefetch(reinterpret_cast<const char*>(x) + ahead);
+  hn::Vec<Words> smallest;
+  hn::Vec<Ints> nan;
+
+  HWY_INLINE void start(const PanelColumns& state, std::size_t column) {
+    low.start(state, column);
+    high.start(state, column + hn::Lanes(Wide()));
+    smallest = hn::Set(Words(), ~std::uint32_t{0});
+    nan = hn::Zero(Ints());
+  }
+  HWY_INLINE void add(const Element* x) {
     auto loaded = Input::load(x);
     Doubles y_low;
     Doubles y_high;
     if constexpr (guarded) {
-      nan = hn::Add(nan, hn::VecFromMask(ints, hn::RebindMask(ints, hn::IsNaN(loaded))));
-      const auto infinite = hn::Ge(hn::Abs(loaded), hn::Set(floats, std::numeric_limits<float>::infinity()));
-      const auto finite = hn::Lt(hn::Abs(loaded), hn::Set(floats, std::numeric_limits<float>::infinity()));
-      special = hn::Add(special, hn::VecFromMask(ints, hn::RebindMask(ints, infinite)));
-      loaded = hn::IfThenElseZero(finite, loaded);
+      const auto is_nan = hn::IsNaN(loaded);
+      nan = hn::Add(nan, hn::VecFromMask(Ints(), hn::RebindMask(Ints(), is_nan)));
+      loaded = hn::IfThenZeroElse(is_nan, loaded);
       Input::widen(loaded, y_low, y_high);
     } else {
       Input::widen(x, loaded, y_low, y_high);
     }
-    const auto bits = hn::BitCast(words, loaded);
-    smallest = hn::Min(smallest, hn::Sub(hn::Add(bits, bits), one));
+    const auto bits = hn::BitCast(Words(), loaded);
+    smallest = hn::Min(smallest, hn::Sub(hn::Add(bits, bits), hn::Set(Words(), 1)));
     low.add(y_low);
     high.add(y_high);
   }
-  const hn::RebindToUnsigned<Wide> wide_words;
-  const hn::Half<decltype(words)> half;
-  const auto widened = [&](auto part)
-                           HWY_ATTR { return hn::BitCast(WideInteger(), hn::PromoteTo(wide_words, part)); };
-  bool good = true;
-  const Leaving leaving_low = judge<true>(state, column, low.a, widened(hn::LowerHalf(half, smallest)), good);
-  const Leaving leaving_high =
-      judge<true>(state, column + lanes, high.a, widened(hn::UpperHalf(half, smallest)), good);
-  low.leave(leaving_low);
-  high.leave(leaving_high);
-  if constexpr (guarded) {
-    count(nan, leaving_low, leaving_high, state.nan);
-    count(special, leaving_low, leaving_high, state.infinite);
+  HWY_INLINE bool leave(const PanelColumns& state, std::size_t column) const {
+    const hn::RebindToUnsigned<Wide> wide_words;
+    const hn::Half<Words> half;
+    const auto widened = [&](auto part)
+                             HWY_ATTR { return hn::BitCast(WideInteger(), hn::PromoteTo(wide_words, part)); };
+    bool good = true;
+    const Leaving of_low = judge<true>(state, column, low.a, widened(hn::LowerHalf(half, smallest)), good);
+    const Leaving of_high =
+        judge<true>(state, column + hn::Lanes(Wide()), high.a, widened(hn::UpperHalf(half, smallest)), good);
+    low.leave(of_low);
+    high.leave(of_high);
+    if constexpr (guarded) {
+      count(nan, of_low, of_high);
+    }
+    return good;
   }
-  return good;
+};
+
+template <class Element, std::size_t tier, bool guarded>
+HWY_INLINE bool sum_floats(const Element* x, std::size_t rows, std::ptrdiff_t row_stride, std::size_t column,
+                           const PanelColumns& state, std::ptrdiff_t ahead) {
+  FloatSums<Element, tier, guarded> sums;
+  sums.start(state, column);
+  x += column;
+  for (std::size_t n = 0; n < rows; ++n, x += row_stride) {
+    hwy::Prefetch(reinterpret_cast<const char*>(x) + ahead);
+    sums.add(x);
+  }
+  return sums.leave(state, column);
 }
 
 template <class Element, std::size_t tier>
@@ -311,11 +306,10 @@ HWY_INLINE bool sum_doubles(const double* x, std::size_t rows, std::ptrdiff_t ro
   WideSums<tier> sums[vectors];
   hn::Vec<decltype(halves)> smallest[vectors];
   Integers nan[vectors];
-  Integers infinite[vectors];
   for (std::size_t v = 0; v < vectors; ++v) {
     sums[v].start(state, column + v * lanes);
     smallest[v] = hn::Set(halves, ~std::uint32_t{0});
-    nan[v] = infinite[v] = hn::Zero(ints);
+    nan[v] = hn::Zero(ints);
   }
   x += column;
   for (std::size_t n = 0; n < rows; ++n, x += row_stride) {
@@ -323,11 +317,9 @@ HWY_INLINE bool sum_doubles(const double* x, std::size_t rows, std::ptrdiff_t ro
     for (std::size_t v = 0; v < vectors; ++v) {
       Doubles y = hn::LoadU(d, x + v * lanes);
       if constexpr (guarded) {
-        const Doubles limit = hn::Set(d, std::numeric_limits<double>::infinity());
-        nan[v] = hn::Add(nan[v], hn::VecFromMask(ints, hn::RebindMask(ints, hn::IsNaN(y))));
-        infinite[v] =
-            hn::Add(infinite[v], hn::VecFromMask(ints, hn::RebindMask(ints, hn::Ge(hn::Abs(y), limit))));
-        y = hn::IfThenElseZero(hn::Lt(hn::Abs(y), limit), y);
+        const auto is_nan = hn::IsNaN(y);
+        nan[v] = hn::Add(nan[v], hn::VecFromMask(ints, hn::RebindMask(ints, is_nan)));
+        y = hn::IfThenZeroElse(is_nan, y);
       }
       // Of the 64-bit difference only the upper half counts: so is the minimum that of 32-bit numbers.
       const auto bits = hn::BitCast(words, y);
@@ -342,10 +334,8 @@ HWY_INLINE bool sum_doubles(const double* x, std::size_t rows, std::ptrdiff_t ro
     const Leaving leaving = judge<true>(state, column + v * lanes, sums[v].p, upper, good);
     sums[v].leave(leaving);
     if constexpr (guarded) {
-      for (const auto& [counts, counters] : {std::pair{nan[v], state.nan}, {infinite[v], state.infinite}}) {
-        std::int64_t* to = counters + leaving.column;
-        hn::StoreU(hn::Sub(hn::LoadU(ints, to), hn::And(counts, leaving.good)), ints, to);
-      }
+      std::int64_t* to = state.nan + leaving.column;
+      hn::StoreU(hn::Sub(hn::LoadU(ints, to), hn::And(nan[v], leaving.good)), ints, to);
     }
   }
   return good;
@@ -402,8 +392,6 @@ inline void add_anchored(Table& table) {
   add_tier<bfloat16_bits, 2>(table.of(DType::bfloat16));
   add_tier<std::int16_t, 0>(table.of(DType::int16));
   add_tier<std::uint16_t, 0>(table.of(DType::uint16));
-  add_tier<std::int32_t, 1>(table.of(DType::int32));
-  add_tier<std::uint32_t, 1>(table.of(DType::uint32));
 }
 
 }  // namespace exactnorm::kernels::HWY_NAMESPACE

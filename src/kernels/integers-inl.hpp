@@ -1,4 +1,4 @@
-// The kernels of kernels.hpp for integers of 8 and 64 bits. Included once for every target by panels.cpp,
+// The kernels of kernels.hpp for integers of 8, 32 and 64 bits. Included once for every target by panels.cpp,
 // so without a guard.
 
 HWY_BEFORE_NAMESPACE();
@@ -107,6 +107,70 @@ struct LongSum {
   [[nodiscard]] HWY_INLINE Vector lower() const { return hn::Sub(all, hn::ShiftLeft<32>(upper)); }
 };
 
+// Integers of 32 bits, two to a lane: those of even columns below, of odd columns above. Signed ones are
+// summed as u = x + 2^31, but squared as they are: at most 2^62.
+template <class Element>
+HWY_INLINE void sum_words_of_vector(const Element* x, std::size_t rows, std::ptrdiff_t row_stride,
+                                    std::size_t column, const PanelColumns& state, std::ptrdiff_t ahead) {
+  using D = LongSum::D;
+  const D d;
+  using Words = hn::Repartition<std::make_unsigned_t<Element>, D>;
+  using Factors = hn::Repartition<Element, D>;
+  const Words words;
+  const Factors factors;
+  constexpr bool is_signed = std::is_signed_v<Element>;
+  auto even = hn::Zero(d);
+  auto odd = hn::Zero(d);
+  LongSum even_squares;
+  LongSum odd_squares;
+  even_squares.start();
+  odd_squares.start();
+  const auto lower_half = hn::Set(d, 0xffffffffU);
+  x += column;
+  for (std::size_t n = 0; n < rows; ++n, x += row_stride) {
+    hwy::Prefetch(reinterpret_cast<const char*>(x) + ahead);
+    const auto pair =
+        hn::BitCast(d, hn::LoadU(words, reinterpret_cast<const std::make_unsigned_t<Element>*>(x)));
+    const auto upper = hn::ShiftRight<32>(pair);
+    const auto squared = [&](auto v) HWY_ATTR {
+      const auto f = hn::BitCast(factors, v);
+      return hn::BitCast(d, hn::MulEven(f, f));
+    };
+    even_squares.add(squared(pair));
+    odd_squares.add(squared(upper));
+    if constexpr (is_signed) {
+      const auto u = hn::Xor(pair, hn::Set(d, 0x8000000080000000U));
+      even = hn::Add(even, hn::And(u, lower_half));
+      odd = hn::Add(odd, hn::ShiftRight<32>(u));
+    } else {
+      even = hn::Add(even, hn::And(pair, lower_half));
+      odd = hn::Add(odd, upper);
+    }
+  }
+  HWY_ALIGN std::uint64_t sums[3][2][hn::MaxLanes(d)];
+  hn::Store(even, d, sums[0][0]);
+  hn::Store(odd, d, sums[0][1]);
+  hn::Store(even_squares.lower(), d, sums[1][0]);
+  hn::Store(odd_squares.lower(), d, sums[1][1]);
+  hn::Store(even_squares.upper, d, sums[2][0]);
+  hn::Store(odd_squares.upper, d, sums[2][1]);
+  const std::uint64_t offset = is_signed ? std::uint64_t{rows} << 31 : 0;
+  for (std::size_t i = 0; i < 2 * hn::Lanes(d); ++i) {
+    state.window[0][column + i] += static_cast<std::int64_t>(sums[0][i % 2][i / 2] - offset);
+    state.window[1][column + i] += static_cast<std::int64_t>(sums[1][i % 2][i / 2]);
+    state.window[2][column + i] += static_cast<std::int64_t>(sums[2][i % 2][i / 2]);
+  }
+}
+
+template <class Element>
+bool sum_words(const void* x, std::size_t rows, std::ptrdiff_t row_stride, std::size_t columns,
+               const PanelColumns& state, std::ptrdiff_t ahead) noexcept {
+  for (std::size_t column = 0; column < columns; column += 2 * hn::Lanes(LongSum::D())) {
+    sum_words_of_vector(static_cast<const Element*>(x), rows, row_stride, column, state, ahead);
+  }
+  return true;
+}
+
 // Signed numbers are summed as u = x + 2^63: Σx = Σu - n·2^63 and Σx² = Σu² - 2^64·Σu + n·2^126.
 template <class Element>
 HWY_INLINE void sum_longs_of_vector(const Element* x, std::size_t rows, std::ptrdiff_t row_stride,
@@ -171,6 +235,8 @@ inline void add_integers(Table& table) {
   table.of(DType::int8).plain[0] = &sum_bytes<std::int8_t>;
   table.of(DType::uint8).plain[0] = &sum_bytes<std::uint8_t>;
   table.of(DType::boolean).plain[0] = &sum_bytes<bool>;
+  table.of(DType::int32).plain[0] = &sum_words<std::int32_t>;
+  table.of(DType::uint32).plain[0] = &sum_words<std::uint32_t>;
   table.of(DType::int64).plain[0] = &sum_longs<std::int64_t>;
   table.of(DType::uint64).plain[0] = &sum_longs<std::uint64_t>;
 }

@@ -7,7 +7,7 @@
 /// on the data that the kernel checks in the same pass. So it can only be right or say "failed", and a failed
 /// column is summed by the next tier, in the end in integers.
 ///
-/// Floating-point columns (and integers of at most 32 bits, which are floating-point numbers here) have an
+/// Floating-point columns (and integers of 16 bits, which are floating-point numbers here) have an
 /// exponent E, chosen beforehand. Let p = 8, for 2^p = 256 rows, and let every x be a multiple of the grid
 /// 2^g. The bound is
 ///
@@ -19,7 +19,7 @@
 /// y, d; the rest, y - d, is at most half a unit and is exact (fma where y is a product). Its unit stays
 /// fixed while it stays in the binade of its start.
 ///
-/// narrow: y = x as float64 is exact, and so is x² (at most 24 or 32 bits, thus 64 bits with fma).
+/// narrow: y = x as float64 is exact, and x² is taken exactly by fma.
 ///   A   x² anchored at 2^(2E+8), unit 2^(2E-44). It only grows, so if its end is at most 2^(2E+8) + the
 ///       bound, it never left the binade, and the bound on Σx² held for every row: that end is the check.
 ///       (NaN and infinity end as such and fail it.)
@@ -34,8 +34,8 @@
 ///     RR  += rest of R              together at most 2^(2E-81); unit 2^(2E-132): 51 bits
 ///   A float of t bits with |x| >= 2^m, or zero, is a multiple of 2^(m-t+1): the smallest |x| proves g. Once
 ///   2^(E-capacity) is no coarser than the smallest subnormal, every number of the type is one.
-///   Integers of k <= 32 bits: E = k and g = 0 for every column, no check needed: |x| <= 2^k, and Σx² <=
-///   2^(2k+8) ends A at most at the end of its binade, where its bits still say the right number.
+///   Integers of 16 bits: E = 16 and g = 0 for every column, no check needed: |x| <= 2^16, and Σx² <=
+///   2^(2E+8) ends A at most at the end of its binade, where its bits still say the right number.
 ///
 /// wide, float64: p = x·x rounded, e = fma(x, x, -p), x² = p + e exactly. Given |x| >= 2^m, x is a multiple
 /// of 2^(m-52), p of 2^(2m-52), e of 2^(2m-104); |e| <= 2^-53 · p. With g = m - 52:
@@ -58,7 +58,7 @@
 /// sqrt(Σw · Σwx²) < (1 - 2^-31) · 2^(E+F+8). All as tier 2 of wide, with y for x, E + F for E in its sum and
 /// Z for 2E, but
 ///     RQ  += rest of Q              as in tier 1
-///     W   += w as integers of unit 2^(F-48): n >= F - 25, below 2^48 each
+///     W   w as integers of unit 2^(F-48): n >= F - 25, below 2^48 each
 ///   exact for (E - m) + (F - n) <= 41, so that y is a multiple of 2^(E+F-87), and 2(E - m) + (F - n) <= 71,
 ///   so that p is one of 2^(Z-132) and e of 2^(Z-140).
 ///
@@ -134,6 +134,8 @@ inline constexpr std::array<Window, max_windows> wide_windows{{{Sum::x, 1, -43, 
                                                                {Sum::squares, 2, -132, 1.5},
                                                                {Sum::squares, 2, -184, 1.5}}};
 inline constexpr std::array<Window, max_windows> byte_windows{{{Sum::x, 0, 0, 0}, {Sum::squares, 0, 0, 0}}};
+inline constexpr std::array<Window, max_windows> word_windows{
+    {{Sum::x, 0, 0, 0}, {Sum::squares, 0, 0, 0}, {Sum::squares, 0, 32, 0}}};
 inline constexpr std::array<Window, max_windows> long_windows{{{Sum::x, 0, 0, 0},
                                                                {Sum::x, 0, 32, 0},
                                                                {Sum::squares, 0, 0, 0},
@@ -147,9 +149,8 @@ constexpr Scheme narrow_float(int fraction_bits, int finest) {
   const bool few_bits = fraction_bits <= 10;
   return {narrow_windows, 5, 16, {few_bits ? 22 : 0, 43, 66}, 1, fraction_bits, finest, -106, 130};
 }
-constexpr Scheme narrow_integer(int bits) {
-  return {narrow_windows, 5, 16, {bits <= 22 ? 22 : 0, 43, 66}, 1, 0, 0, bits, bits};
-}
+// Enough of E - g for 16 bits.
+constexpr Scheme short_integer() { return {narrow_windows, 5, 16, {22, 0, 0}, 1, 0, 0, 16, 16}; }
 
 }  // namespace detail
 
@@ -178,10 +179,12 @@ constexpr Scheme scheme_of() {
     return detail::narrow_float(Format::fraction_bits, 1 - Format::bias);
   } else if constexpr (sizeof(typename Format::Bits) == 1) {
     return {detail::byte_windows, 2, 64, {1, 0, 0}, 0, 0, 0, 0, 0};
+  } else if constexpr (sizeof(typename Format::Bits) == 4) {
+    return {detail::word_windows, 3, 16, {1, 0, 0}, 0, 0, 0, 0, 0};
   } else if constexpr (sizeof(typename Format::Bits) == 8) {
     return {detail::long_windows, 6, 16, {1, 0, 0}, 0, 0, 0, 0, 0};
   } else {
-    return detail::narrow_integer(static_cast<int>(8 * sizeof(typename Format::Bits)));
+    return detail::short_integer();
   }
 }
 
@@ -195,8 +198,7 @@ struct PanelColumns {
   const std::int64_t* wanted;                     ///< -1, or 0 for columns to leave alone
   std::int64_t* smallest;                         ///< out: see scanned()
   std::int64_t* good;                             ///< out: -1, or 0 for failed columns and those not wanted
-  std::int64_t* nan;                              ///< guarded kernels: in: so far; out: with this panel
-  std::int64_t* infinite;                         ///< guarded kernels: likewise
+  std::int64_t* nan;  ///< guarded kernels: how many; in: so far; out: with this panel, for good columns
 };
 
 /// What a scan of the values' bits keeps of the smallest magnitude 2^m of a column, as kernels compare it:
@@ -220,13 +222,15 @@ constexpr std::int64_t smallest_allowed(const Scheme& scheme, int exponent, std:
 using PanelKernel = bool (*)(const void* x, std::size_t rows, std::ptrdiff_t row_stride, std::size_t columns,
                              const PanelColumns& state, std::ptrdiff_t ahead) noexcept;
 
-/// Sums a packed panel of rows (at most panel_rows) of `columns` float32 x, a multiple of 16, and as many
-/// weights. The rest is as with PanelKernel.
-using WeightedKernel = bool (*)(const float* x, const float* w, std::size_t rows, std::size_t columns,
+/// Sums a panel of rows (at most panel_rows) of `columns` float32 x, a multiple of 16, and weights: one for
+/// each value, or (by rows) one for each row, whose own sum is then the caller's. Strides in elements. The
+/// rest is as with PanelKernel.
+using WeightedKernel = bool (*)(const float* x, std::ptrdiff_t x_stride, const float* w,
+                                std::ptrdiff_t w_stride, std::size_t rows, std::size_t columns,
                                 const PanelColumns& state) noexcept;
 
 /// The kernels of one dtype, by tier; null where there is none. Those of integers are at their first tier.
-/// Guarded ones take NaN and infinity for zero, and count them.
+/// Guarded ones take NaN for zero, and count it; infinities, which are rare, fail.
 struct PanelKernels {
   std::array<PanelKernel, tiers> plain{};
   std::array<PanelKernel, tiers> guarded{};
@@ -237,6 +241,7 @@ struct Table {
   const char* name;
   std::array<PanelKernels, 13> panel{};  ///< by DType
   WeightedKernel weighted = nullptr;
+  WeightedKernel weighted_rows = nullptr;
 
   [[nodiscard]] const PanelKernels& of(DType dtype) const { return panel[static_cast<std::size_t>(dtype)]; }
   PanelKernels& of(DType dtype) { return panel[static_cast<std::size_t>(dtype)]; }

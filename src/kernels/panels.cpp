@@ -30,7 +30,8 @@ Table table(const char* name) {
   Table table{name};
   add_anchored(table);
   add_integers(table);
-  table.weighted = &sum_weighted;
+  table.weighted = &sum_weighted<false>;
+  table.weighted_rows = &sum_weighted<true>;
   return table;
 }
 

@@ -5,11 +5,9 @@ namespace exactnorm::kernels::HWY_NAMESPACE {
 
 // The accumulators of one vector of columns.
 struct WeightedSums {
-  Doubles s, p, q;       // anchored
-  Doubles rs, rp, rq;    // their rests, of p anchored
-  Doubles rrp;           // the rests of that
-  Doubles weight_start;  // 1.5 · 2^52 units of the weights
-  Integers weights;      // bits of weight_start + w, less those of weight_start
+  Doubles s, p, q;     // anchored
+  Doubles rs, rp, rq;  // their rests, of p anchored
+  Doubles rrp;         // the rests of that
 
   HWY_INLINE void start(const PanelColumns& state, std::size_t column) {
     const Wide d;
@@ -18,13 +16,8 @@ struct WeightedSums {
     q = hn::LoadU(d, state.start[4] + column);
     rp = hn::LoadU(d, state.start[2] + column);
     rs = rq = rrp = hn::Zero(d);
-    weight_start = hn::LoadU(d, state.start[7] + column);
-    weights = hn::Zero(WideInteger());
   }
   HWY_INLINE void add(Doubles x, Doubles w) {
-    const WideInteger d;
-    weights =
-        hn::Add(weights, hn::Sub(hn::BitCast(d, hn::Add(w, weight_start)), hn::BitCast(d, weight_start)));
     const Doubles y = hn::Mul(w, x);
     rs = hn::Add(rs, split(y, s));
     const Doubles product = hn::Mul(y, x);
@@ -39,35 +32,55 @@ struct WeightedSums {
     leaving.anchored<4>(q);
     leaving.plain<5>(rq);
     leaving.plain<6>(rrp);
-    const WideInteger d;
-    std::int64_t* to = leaving.state.window[7] + leaving.column;
-    hn::StoreU(hn::Add(hn::LoadU(d, to), hn::And(weights, leaving.good)), d, to);
   }
 };
 
-inline HWY_ATTR bool sum_weighted(const float* x, const float* w, std::size_t rows, std::size_t columns,
-                                  const PanelColumns& state) noexcept {
-  using Input = FloatInput<float>;
-  const Input::Words words;
-  const Input::Half half;
-  const std::size_t lanes = hn::Lanes(Wide());
-  bool good = true;
-  for (std::size_t column = 0; column < columns; column += lanes) {
-    WeightedSums sums;
-    sums.start(state, column);
-    const hn::Half<Input::Words> d;
-    const auto one = hn::Set(d, 1);
-    auto smallest = hn::Set(d, ~std::uint32_t{0});
-    for (std::size_t n = 0; n < rows; ++n) {
-      const auto loaded = hn::LoadU(half, x + n * columns + column);
-      const auto bits = hn::BitCast(d, loaded);
-      smallest = hn::Min(smallest, hn::Sub(hn::Add(bits, bits), one));
-      sums.add(hn::PromoteTo(Wide(), loaded),
-               hn::PromoteTo(Wide(), hn::LoadU(half, w + n * columns + column)));
+// One vector of columns; w_row_stride 0 columns apart where `by_row`, else one weight for each value.
+template <bool by_row>
+HWY_INLINE bool sum_weighted_vector(const float* x, std::ptrdiff_t x_stride, const float* w,
+                                    std::ptrdiff_t w_stride, std::size_t rows, std::size_t column,
+                                    const PanelColumns& state) {
+  const Wide wide;
+  const WideInteger ints;
+  const FloatInput<float>::Half half;
+  const hn::Half<FloatInput<float>::Words> words;
+  WeightedSums sums;
+  sums.start(state, column);
+  const Doubles weight_start = hn::LoadU(wide, state.start[7] + column);
+  const auto one = hn::Set(words, 1);
+  auto smallest = hn::Set(words, ~std::uint32_t{0});
+  Integers weights = hn::Zero(ints);  // bits of weight_start + w, less those of weight_start
+  x += column;
+  w += by_row ? 0 : column;
+  for (std::size_t n = 0; n < rows; ++n, x += x_stride, w += w_stride) {
+    const auto loaded = hn::LoadU(half, x);
+    const auto bits = hn::BitCast(words, loaded);
+    smallest = hn::Min(smallest, hn::Sub(hn::Add(bits, bits), one));
+    const Doubles weight =
+        by_row ? hn::Set(wide, static_cast<double>(*w)) : hn::PromoteTo(wide, hn::LoadU(half, w));
+    if constexpr (!by_row) {
+      weights = hn::Add(weights, hn::Sub(hn::BitCast(ints, hn::Add(weight, weight_start)),
+                                         hn::BitCast(ints, weight_start)));
     }
-    const hn::RebindToUnsigned<Wide> wide_words;
-    const Integers scanned = hn::BitCast(WideInteger(), hn::PromoteTo(wide_words, smallest));
-    sums.leave(judge<true>(state, column, sums.p, scanned, good));
+    sums.add(hn::PromoteTo(wide, loaded), weight);
+  }
+  const Integers scanned = hn::BitCast(ints, hn::PromoteTo(hn::RebindToUnsigned<Wide>(), smallest));
+  bool good = true;
+  const Leaving leaving = judge<true>(state, column, sums.p, scanned, good);
+  sums.leave(leaving);
+  if constexpr (!by_row) {
+    std::int64_t* to = state.window[7] + column;
+    hn::StoreU(hn::Add(hn::LoadU(ints, to), hn::And(weights, leaving.good)), ints, to);
+  }
+  return good;
+}
+
+template <bool by_row>
+HWY_ATTR bool sum_weighted(const float* x, std::ptrdiff_t x_stride, const float* w, std::ptrdiff_t w_stride,
+                           std::size_t rows, std::size_t columns, const PanelColumns& state) noexcept {
+  bool good = true;
+  for (std::size_t column = 0; column < columns; column += hn::Lanes(Wide())) {
+    good &= sum_weighted_vector<by_row>(x, x_stride, w, w_stride, rows, column, state);
   }
   return good;
 }
