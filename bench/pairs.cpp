@@ -12,6 +12,7 @@
 #include "arrays.hpp"
 #include "half.hpp"
 #include "pairing.hpp"
+#include "tiers.hpp"
 
 namespace {
 
@@ -81,6 +82,7 @@ class Suite {
                   const Axes& axes, UpdateOptions options = {}) {
     const int threads = session_->settings().threads;
     options.threads = threads;
+    options.tier_counts = &bench::panels;
     const std::size_t bytes =
         static_cast<std::size_t>(exactnorm::element_count(view.shape)) * exactnorm::size_of(view.dtype);
     const exactnorm::Shape features =

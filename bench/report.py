@@ -99,7 +99,7 @@ def works(pairs: dict[str, Any], groups: Iterable[str], of: str, *, with_tiers: 
             ]
             rows.append([*row, tiers(work)] if with_tiers else row)
     head = ["work", "GB/s of input", f"of {of}", "wanted", "pairs", f"fastest {of}"]
-    return table([*head, "tier 1 / tier 2 / integers"] if with_tiers else head, rows)
+    return table([*head, "panels in tier 0 or 1 / tier 2 / integers"] if with_tiers else head, rows)
 
 
 def microbenchmarks(micro: dict[str, Any]) -> str:
