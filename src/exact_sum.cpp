@@ -17,8 +17,6 @@ constexpr unsigned bit_of(int exponent) noexcept { return static_cast<unsigned>(
 constexpr std::uint64_t sign_extension(std::uint64_t limb) noexcept {
   return limb >> 63 != 0 ? ~std::uint64_t{0} : 0;
 }
-// Two numbers whose top limbs have equal bits 63 and 62 add up without overflow.
-constexpr bool has_headroom(std::uint64_t top) noexcept { return (top >> 63) == ((top >> 62) & 1); }
 
 }  // namespace
 
@@ -149,13 +147,6 @@ void ExactSum::add_limbs(const std::uint64_t* digits, std::uint32_t count, std::
 
 // Three digits hold |integer| · 2^63 <= 2^185, the third being at most 2^57: 16 of them fit into the
 // headroom, a quarter of the limb.
-void ExactSum::reserve(int exponent) {
-  const std::int32_t at = limb_of(exponent);
-  if (at < exponent_ || at + 3 > exponent_ + size_ || !has_headroom(limbs()[size_ - 1])) {
-    cover(at, at + 3);
-  }
-}
-
 void ExactSum::add_reserved(std::int64_t high, std::uint64_t low, int exponent) noexcept {
   const std::int32_t at = limb_of(exponent);
   const unsigned bit = bit_of(exponent);

@@ -58,15 +58,15 @@ class SmallPanel {
     if (!choose_exponents()) {
       return false;
     }
-    for (std::size_t i = 0; i < windows; ++i) {
-      const kernels::Window& w = scheme.windows[i];
+    each_window([&]<std::size_t i>() {
+      constexpr kernels::Window w = scheme.windows[i];
       for (std::size_t c = 0; c < columns_; ++c) {
         start_[i][c] = w.mantissa * power_of_two(w.slope * exponent_[c] + w.offset + 52);
         window_[i][c] = 0;
       }
       state_.start[i] = start_[i].data();
       state_.window[i] = window_[i].data();
-    }
+    });
     for (std::size_t c = 0; c < columns_; ++c) {
       limit_[c] = start_[scheme.square][c] * (2 - 0x1p-30);
       from_[c] = kernels::smallest_allowed(scheme, exponent_[c], scheme.first_tier());
@@ -80,29 +80,42 @@ class SmallPanel {
     return kernel(x_, rows_, static_cast<std::ptrdiff_t>(columns_), columns_, state_, 0);
   }
 
-  // Calls f(feature, sum, units, exponent of a unit) for what the windows hold; two neighbours are taken
+  // Calls f<sum>(feature, units, exponent of a unit) for what the windows hold; two neighbours are taken
   // together if they count units of 2^44 to one. A window has at most 2^58 units, of 64 columns.
   template <class F>
   void each_sum(F&& f) const {
-    for (std::size_t i = 0; i < windows;) {
-      const kernels::Window& w = scheme.windows[i];
-      const bool two = i + 1 < windows && scheme.windows[i + 1].sum == w.sum &&
-                       scheme.windows[i + 1].slope == w.slope &&
-                       scheme.windows[i + 1].offset == w.offset - 44;
-      const int offset = scheme.windows[i + (two ? 1 : 0)].offset;
-      int128 units = 0;
-      for (std::size_t c = 0; c < columns_; ++c) {
-        units += two ? static_cast<int128>(window_[i][c]) * (int128{1} << 44) + window_[i + 1][c]
-                     : static_cast<int128>(window_[i][c]);
-        if (!one_feature_ || c + 1 == columns_) {
-          f(one_feature_ ? 0 : c, w.sum, std::exchange(units, 0), w.slope * exponent_[c] + offset);
+    each_window([&]<std::size_t i>() {
+      constexpr kernels::Window w = scheme.windows[i];
+      constexpr auto follows = [](std::size_t a, std::size_t b) {
+        return b < windows && scheme.windows[a].sum == scheme.windows[b].sum &&
+               scheme.windows[a].slope == scheme.windows[b].slope &&
+               scheme.windows[a].offset - 44 == scheme.windows[b].offset;
+      };
+      if constexpr (i == 0 || !follows(i - 1, i)) {
+        constexpr std::size_t last = follows(i, i + 1) ? i + 1 : i;
+        int128 units = 0;
+        for (std::size_t c = 0; c < columns_; ++c) {
+          units += window_[last][c];
+          if constexpr (last != i) {
+            units += static_cast<int128>(window_[i][c]) * (int128{1} << 44);
+          }
+          if (!one_feature_ || c + 1 == columns_) {
+            f.template operator()<w.sum>(one_feature_ ? 0 : c, std::exchange(units, 0),
+                                         w.slope * exponent_[c] + scheme.windows[last].offset);
+          }
         }
       }
-      i += two ? 2 : 1;
-    }
+    });
   }
 
  private:
+  // Calls f<i>() for each window, so that all about it is a constant.
+  template <class F>
+  static void each_window(F&& f) {
+    [&]<std::size_t... i>(std::index_sequence<i...>) { (f.template operator()<i>(), ...); }
+    (std::make_index_sequence<windows>());
+  }
+
   bool choose_exponents() {
     if constexpr (scheme.always_right()) {
       std::fill_n(exponent_.begin(), columns_, scheme.min_exponent);
@@ -167,20 +180,17 @@ bool add(const TensorView& x, std::size_t rows, std::size_t columns, std::span<F
       return false;
     }
   }
-  const auto sum_of = [&](std::size_t feature, kernels::Sum sum) -> ExactSum& {
-    return sum == kernels::Sum::x ? features[feature].sum : features[feature].sumsq;
+  const auto each = [&](auto&& f) {
+    panel.each_sum([&]<kernels::Sum sum>(std::size_t feature, int128 units, int exponent) {
+      if (feature < features.size() && units != 0) {  // columns beyond are padding
+        f(sum == kernels::Sum::x ? features[feature].sum : features[feature].sumsq, units, exponent);
+      }
+    });
   };
   // All memory first: after that nothing can fail half-way.
-  panel.each_sum([&](std::size_t feature, kernels::Sum sum, int128 units, int exponent) {
-    if (feature < features.size() && units != 0) {  // columns beyond are padding
-      sum_of(feature, sum).reserve(exponent);
-    }
-  });
-  panel.each_sum([&](std::size_t feature, kernels::Sum sum, int128 units, int exponent) {
-    if (feature < features.size() && units != 0) {
-      sum_of(feature, sum)
-          .add_reserved(static_cast<std::int64_t>(units >> 64), static_cast<std::uint64_t>(units), exponent);
-    }
+  each([](ExactSum& sum, int128, int exponent) { sum.reserve(exponent); });
+  each([](ExactSum& sum, int128 units, int exponent) {
+    sum.add_reserved(static_cast<std::int64_t>(units >> 64), static_cast<std::uint64_t>(units), exponent);
   });
   for (Feature& feature : features) {
     feature.counts.finite += static_cast<std::int64_t>(rows);

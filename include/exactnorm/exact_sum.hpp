@@ -43,7 +43,12 @@ class ExactSum {
 
   /// Makes room, so that the next 16 calls of add_reserved at this exponent, and at others that room was made
   /// for with nothing else in between, cannot fail. The value does not change.
-  void reserve(int exponent);
+  void reserve(int exponent) {
+    const std::int32_t at = exponent >> 6;
+    if (at < exponent_ || at + 3 > exponent_ + size_ || !has_headroom(limbs()[size_ - 1])) {
+      cover(at, at + 3);
+    }
+  }
   /// Adds integer · 2^exponent where reserve has made room; integer = high · 2^64 + low, |integer| <= 2^122.
   void add_reserved(std::int64_t high, std::uint64_t low, int exponent) noexcept;
 
@@ -75,6 +80,8 @@ class ExactSum {
  private:
   static constexpr std::uint32_t inline_limbs = 4;
 
+  // Two numbers whose top limbs have equal bits 63 and 62 add up without overflow.
+  static constexpr bool has_headroom(std::uint64_t top) noexcept { return (top >> 63) == ((top >> 62) & 1); }
   std::uint64_t* limbs() noexcept { return heap_ ? heap_.get() : inline_.data(); }
   [[nodiscard]] const std::uint64_t* limbs() const noexcept { return heap_ ? heap_.get() : inline_.data(); }
   void cover(std::int32_t low, std::int32_t high);
