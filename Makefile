@@ -2,10 +2,11 @@
 # make demo      installs the package into .venv, builds the C++ examples, runs examples/flights_demo.py
 # make test      everything CI runs: formats, C++ with GCC, clang and sanitizers, the installed library, types, the demo, Python
 # make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run
-# make bench     measures, and rewrites the table in docs/benchmarks.md
+# make bench     everything measured, half an hour: rewrites the tables of docs/benchmarks.md and its plots
+# make bench-quick  a part of it on smaller arrays, under a minute once set up: prints its tables, writes nothing
 # make lint      formats, types and clang-tidy, changing nothing
 # make format    formats the sources
-# make clean     removes build/ (not .venv)
+# make clean     removes build/ (not .venv and .venv-bench)
 
 PYTHON ?= python3
 CLANGXX ?= clang++-14
@@ -18,6 +19,7 @@ APT_PACKAGES := build-essential cmake ninja-build libhwy-dev libtbb-dev nlohmann
   python3-venv python3-dev
 
 VENV := .venv/bin
+VENV_BENCH := .venv-bench/bin
 CPP_FILES = $(shell find include src python/src tests bench fuzz examples -name '*.[ch]pp')
 PYTHON_DIRS = $(wildcard python tests reference vectors bench examples)
 PACKAGE_FILES = CMakeLists.txt pyproject.toml \
@@ -29,8 +31,8 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: setup demo test test-all bench lint format clean
-.PHONY: system check-formats check-types clang-tidy test-install test-python exhaustive fuzz
+.PHONY: setup demo test test-all bench bench-quick lint format clean
+.PHONY: system bench-programs check-formats check-types clang-tidy test-install test-python exhaustive fuzz
 CPP_TESTS := test-release test-clang test-asan
 .PHONY: $(CPP_TESTS)
 
@@ -122,10 +124,41 @@ fuzz: system
 	mkdir -p build/fuzz
 	build/asan/fuzz/load_document -max_total_time=300 -max_len=65536 build/fuzz fuzz/corpus
 
-bench: setup
+# A tool that has no wheel here must not keep the others away: then each is installed by itself.
+.venv-bench/complete: requirements/bench.txt
+	$(PYTHON) -m venv .venv-bench
+	$(VENV_BENCH)/pip install --quiet --disable-pip-version-check -r requirements/bench.txt \
+	  || grep -v '^#' requirements/bench.txt | xargs -n 1 $(VENV_BENCH)/pip install --quiet --disable-pip-version-check \
+	  || true
+	touch $@
+
+# A wheel, so that the build of .venv's module is used again.
+build/wheel/installed: $(PACKAGE_FILES) .venv/complete .venv-bench/complete
+	rm -rf build/wheel
+	$(VENV)/pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps -w build/wheel .
+	$(VENV_BENCH)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheel/*.whl
+	touch $@
+
+bench-programs: setup build/wheel/installed
 	cmake --preset release -B build/bench -DEXACTNORM_BUILD_BENCH=ON -DEXACTNORM_BUILD_TESTS=OFF -DEXACTNORM_BUILD_EXAMPLES=OFF
-	cmake --build build/bench --target adapt_bench
-	$(VENV)/python bench/report.py build/bench/bench/adapt_bench
+	cmake --build build/bench --target pairs micro
+
+# The steps stand alone: any of them may be repeated by hand before the last.
+bench: bench-programs
+	mkdir -p build/bench/full
+	build/bench/bench/pairs > build/bench/full/pairs.json
+	build/bench/bench/micro --benchmark_min_time=0.1 --benchmark_repetitions=9 \
+	  --benchmark_enable_random_interleaving=true --benchmark_out=build/bench/full/micro.json > /dev/null
+	$(VENV_BENCH)/python bench/compare.py build/bench/full/peers.json
+	$(VENV_BENCH)/python bench/report.py build/bench/full
+
+bench-quick: bench-programs
+	mkdir -p build/bench/quick
+	build/bench/bench/pairs --mebibytes=64 --pairs=5 > build/bench/quick/pairs.json
+	build/bench/bench/micro --benchmark_min_time=0.02 --benchmark_repetitions=3 \
+	  --benchmark_enable_random_interleaving=true --benchmark_out=build/bench/quick/micro.json > /dev/null
+	$(VENV_BENCH)/python bench/compare.py --quick build/bench/quick/peers.json
+	$(VENV_BENCH)/python bench/report.py --print build/bench/quick
 
 clean:
 	rm -rf build

@@ -17,6 +17,12 @@ struct ColumnRange {
   int above = INT_MIN;  ///< all are below 2^above; INT_MIN if there is none
   int grid = INT_MAX;   ///< all are multiples of 2^grid
   bool special = false;
+
+  void include(const ColumnRange& other) noexcept {
+    above = std::max(above, other.above);
+    grid = std::min(grid, other.grid);
+    special |= other.special;
+  }
 };
 
 /// Looks at `count` values of a floating-point format, `stride` elements apart.

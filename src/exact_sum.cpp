@@ -147,6 +147,26 @@ void ExactSum::add_limbs(const std::uint64_t* digits, std::uint32_t count, std::
   }
 }
 
+// Three digits hold |integer| · 2^63 <= 2^185, the third being at most 2^57: 16 of them fit into the
+// headroom, a quarter of the limb.
+void ExactSum::reserve(int exponent) {
+  const std::int32_t at = limb_of(exponent);
+  if (at < exponent_ || at + 3 > exponent_ + size_ || !has_headroom(limbs()[size_ - 1])) {
+    cover(at, at + 3);
+  }
+}
+
+void ExactSum::add_reserved(std::int64_t high, std::uint64_t low, int exponent) noexcept {
+  const std::int32_t at = limb_of(exponent);
+  const unsigned bit = bit_of(exponent);
+  const uint128 first = static_cast<uint128>(low) << bit;
+  const int128 rest =
+      static_cast<int128>(high) * (static_cast<int128>(1) << bit) + static_cast<int128>(first >> 64);
+  const std::uint64_t digits[3] = {static_cast<std::uint64_t>(first), static_cast<std::uint64_t>(rest),
+                                   static_cast<std::uint64_t>(rest >> 64)};
+  add_limbs(digits, 3, at, sign_extension(digits[2]));
+}
+
 void ExactSum::add(std::int64_t integer, int exponent) {
   if (integer == 0) {
     return;

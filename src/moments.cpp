@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "accumulate.hpp"
+#include "small_update.hpp"
 #include "utf8.hpp"
 
 namespace exactnorm {
@@ -208,6 +209,9 @@ void Moments::update(const TensorView& x, const std::optional<Axes>& axis, const
   if (const Shape shape = exactnorm::feature_shape(x.shape, kept); shape != shape_) {
     throw std::invalid_argument("expected features of shape " + to_string(shape_) + ", got " +
                                 to_string(shape) + " from data of shape " + to_string(x.shape));
+  }
+  if (weights_.empty() && add_small(x, kept, options, features_)) {
+    return;
   }
   Moments batch(shape_);
   batch.weights_.resize(options.weights ? size() : 0);

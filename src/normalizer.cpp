@@ -2,19 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-#include "apply.hpp"
-#include "block_plan.hpp"
 #include "float_bits.hpp"
 #include "fp_environment.hpp"
 #include "listed.hpp"
-#include "overlap.hpp"
-#include "parallel.hpp"
 #include "scale.hpp"
 #include "state_numbers.hpp"
 
@@ -99,86 +94,6 @@ void check_scale(const Scale<T>& scale, const Shape& feature_shape) {
   }
 }
 
-// Throws std::invalid_argument for what apply cannot take; returns the kept axes.
-Axes check_views(const TensorView& in, const MutableTensorView& out, const Shape& feature_shape,
-                 const std::optional<Axes>& axis) {
-  if (!is_floating(out.dtype)) {
-    throw std::invalid_argument("out must be float16, bfloat16, float32 or float64, got " +
-                                std::string(name_of(out.dtype)));
-  }
-  if (in.shape != out.shape) {
-    throw std::invalid_argument("out must have the shape of the input, " + to_string(in.shape) + ", got " +
-                                to_string(out.shape));
-  }
-  const std::size_t rank = in.shape.size();
-  if (in.strides.size() != rank || out.strides.size() != rank) {
-    throw std::invalid_argument("a view of shape " + to_string(in.shape) + " needs as many strides, got " +
-                                to_string(in.strides) + " and, for out, " + to_string(out.strides));
-  }
-  Axes kept;
-  if (axis) {
-    kept = kept_axes(*axis, rank);
-  } else if (rank >= feature_shape.size()) {
-    for (std::size_t i = rank - feature_shape.size(); i < rank; ++i) {
-      kept.push_back(static_cast<int>(i));
-    }
-  }
-  if (kept.size() != feature_shape.size() || exactnorm::feature_shape(in.shape, kept) != feature_shape) {
-    throw std::invalid_argument("the input has shape " + to_string(in.shape) +
-                                ", whose kept axes do not have the feature shape " +
-                                to_string(feature_shape));
-  }
-  if (element_count(in.shape) > 0) {
-    if (in.data == nullptr || out.data == nullptr) {
-      throw std::invalid_argument("a view of shape " + to_string(in.shape) +
-                                  " needs data, got a null pointer");
-    }
-    for (std::size_t i = 0; i < rank; ++i) {
-      if (out.shape[i] > 1 && out.strides[i] == 0) {
-        throw std::invalid_argument("out must not repeat elements: its stride on axis " + std::to_string(i) +
-                                    " is 0");
-      }
-    }
-    if (!same_elements(in, out) && may_overlap(in, out)) {
-      throw std::invalid_argument(
-          "out overlaps the input: it may only be the same elements, in the same places and of the same "
-          "size");
-    }
-  }
-  return kept;
-}
-
-template <class T>
-void run(const Scale<T>& scale, const TensorView& in, const MutableTensorView& out, const Axes& kept,
-         Direction direction, int threads) {
-  constexpr std::int64_t share = 64;  // blocks: large against taking a share, small against the whole
-  const BlockPlan plan(in, out, kept);
-  const std::int64_t blocks = plan.blocks();
-  const std::int64_t bytes =
-      element_count(in.shape) * static_cast<std::int64_t>(size_of(in.dtype) + size_of(out.dtype));
-  const int workers = bytes < (256 << 10)
-                          ? 1
-                          : static_cast<int>(std::min<std::int64_t>(threads, (blocks + share - 1) / share));
-  std::atomic<std::int64_t> next = 0;
-  run_workers(workers, [&](int) {
-    const FpEnvironment guard;
-    for (std::int64_t first = 0; (first = next.fetch_add(share, std::memory_order_relaxed)) < blocks;) {
-      apply_blocks(plan, in, out, scale, direction, first, std::min(first + share, blocks));
-    }
-  });
-}
-
-void run(const Normalizer& normalizer, const TensorView& in, const MutableTensorView& out,
-         Direction direction, int threads) {
-  const Axes kept = check_views(in, out, normalizer.shape(), normalizer.axis());
-  threads = resolve_threads(threads);
-  if (compute_type(in.dtype, out.dtype) == DType::float32) {
-    run(normalizer.scale<float>(), in, out, kept, direction, threads);
-  } else {
-    run(normalizer.scale<double>(), in, out, kept, direction, threads);
-  }
-}
-
 }  // namespace
 
 std::string_view name_of(ConstantPolicy policy) noexcept {
@@ -198,19 +113,6 @@ void check_epsilon(double epsilon) {
   if (is_negative(epsilon) || is_infinite(epsilon) || is_nan(epsilon)) {
     throw std::invalid_argument("epsilon must be finite and not negative, got " +
                                 state::real_to_text(epsilon));
-  }
-}
-
-DType compute_type(DType in, DType out) noexcept {
-  switch (in) {
-    case DType::float64:
-    case DType::int32:
-    case DType::int64:
-    case DType::uint32:
-    case DType::uint64:
-      return DType::float64;
-    default:
-      return out == DType::float64 ? DType::float64 : DType::float32;
   }
 }
 
@@ -282,14 +184,6 @@ Normalizer Normalizer::from_parts(const Shape& feature_shape, Scale<float> narro
   result.narrow_ = std::move(narrow);
   result.wide_ = std::move(wide);
   return result;
-}
-
-void Normalizer::apply(const TensorView& in, const MutableTensorView& out, int threads) const {
-  run(*this, in, out, Direction::normalize, threads);
-}
-
-void Normalizer::inverse(const TensorView& in, const MutableTensorView& out, int threads) const {
-  run(*this, in, out, Direction::invert, threads);
 }
 
 template <class T>

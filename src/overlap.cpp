@@ -95,6 +95,12 @@ bool may_overlap(const TensorView& a, const TensorView& b) noexcept {
   if (element_count(a.shape) == 0 || element_count(b.shape) == 0) {
     return false;
   }
+  const Extent of_a = extent_of(a);
+  const Extent of_b = extent_of(b);
+  if (of_a.highest + static_cast<std::int64_t>(size_of(a.dtype)) <= of_b.lowest ||
+      of_b.highest + static_cast<std::int64_t>(size_of(b.dtype)) <= of_a.lowest) {
+    return false;
+  }
   // With a counted upwards from its lowest element and b downwards from its highest, all steps add up: an
   // element of a lies (steps) - (b.highest - a.lowest) above one of b, and they share a byte if that is above
   // -size_of(a) and below size_of(b).
@@ -107,7 +113,7 @@ bool may_overlap(const TensorView& a, const TensorView& b) noexcept {
     }
   }
   search.prepare();
-  const std::int64_t apart = extent_of(b).highest - extent_of(a).lowest;
+  const std::int64_t apart = of_b.highest - of_a.lowest;
   return search.finds(apart - static_cast<std::int64_t>(size_of(a.dtype)) + 1,
                       apart + static_cast<std::int64_t>(size_of(b.dtype)) - 1);
 }

@@ -17,6 +17,8 @@ constexpr int passed = -1;     // … and any other
 constexpr int too_much = 8;    // then the mode rises
 constexpr int long_ease = 12;  // panels on balance that would have done with less
 
+constexpr int most_refusals = 5;  // 2^5 - 1 panels of rest at the most
+
 }  // namespace
 
 template <class Format>
@@ -30,6 +32,7 @@ PanelSums<Format>::PanelSums(const kernels::PanelKernels& kernels, Feature* into
       doubles_((scheme.window_count + 1) * columns),
       integers_((scheme.window_count + 6) * columns),
       exponent_(columns),
+      trouble_(columns),
       groups_(columns / scheme.group) {
   std::int64_t* integers = integers_.data();
   const auto next = [&] { return std::exchange(integers, integers + columns); };
@@ -74,6 +77,29 @@ void PanelSums<Format>::spill(std::size_t column) {
     const kernels::Window& w = scheme.windows[i];
     (w.sum == kernels::Sum::x ? to.sum : to.sumsq)
         .add(std::exchange(state_.window[i][column], 0), w.slope * exponent_[column] + w.offset);
+  }
+}
+
+// Columns of one feature that have one exponent are added up first: adding to an ExactSum costs more.
+template <class Format>
+void PanelSums<Format>::spill_all() {
+  for (std::size_t f = 0; f < period_; ++f) {
+    Feature& to = feature(f);
+    for (std::size_t i = 0; i < scheme.window_count; ++i) {
+      const kernels::Window& w = scheme.windows[i];
+      ExactSum& sum = w.sum == kernels::Sum::x ? to.sum : to.sumsq;
+      for (std::size_t column = f; column < columns_;) {
+        const int exponent = exponent_[column];
+        int128 units = 0;
+        for (; column < columns_ && exponent_[column] == exponent; column += period_) {
+          units += std::exchange(state_.window[i][column], 0);
+        }
+        const bool negative = units < 0;
+        const auto magnitude = static_cast<uint128>(negative ? -units : units);
+        sum.add_wide(static_cast<std::uint64_t>(magnitude >> 64), static_cast<std::uint64_t>(magnitude),
+                     w.slope * exponent + w.offset, negative);
+      }
+    }
   }
 }
 
@@ -127,29 +153,81 @@ bool PanelSums<Format>::move_special(std::size_t column, const Panel& panel) {
   return true;
 }
 
-// Chooses exponents by a few rows; whatever they miss is corrected as soon as it fails.
+// Chooses exponents by a few values of each feature; whatever they miss is corrected as soon as it fails.
 template <class Format>
 void PanelSums<Format>::start(const Panel& panel) {
   constexpr std::size_t sample = 16;
-  const std::size_t apart = std::max<std::size_t>(panel.rows / sample, 1);
-  for (std::size_t group = 0; group < groups_.size(); ++group) {
-    Mode mode;
-    for (std::size_t column = group * scheme.group; column < (group + 1) * scheme.group; ++column) {
-      if constexpr (scheme.always_right()) {
-        anchor(column, scheme.min_exponent);
-      } else {
-        const ColumnRange range = range_of<Format>(panel.x + column, std::min(sample, panel.rows),
-                                                   panel.row_stride * static_cast<std::ptrdiff_t>(apart));
-        const std::optional<Fit> fit = fit_of(scheme, range);
-        anchor(column,
-               fit ? fit->exponent : std::clamp(range.above, scheme.min_exponent, scheme.max_exponent));
-        mode.tier = std::max(mode.tier, fit ? fit->tier : 0);
-        mode.guarded |= range.special;
+  const std::size_t rows = std::min(std::max<std::size_t>(sample * period_ / columns_, 1), panel.rows);
+  const auto apart = panel.row_stride * static_cast<std::ptrdiff_t>(panel.rows / rows);
+  std::vector<Mode> modes(groups_.size());
+  for (std::size_t f = 0; f < period_; ++f) {
+    ColumnRange range;
+    std::optional<Fit> fit = Fit{scheme.min_exponent, scheme.first_tier()};
+    if constexpr (!scheme.always_right()) {
+      for (std::size_t column = f; column < columns_; column += period_) {
+        range.include(range_of<Format>(panel.x + column, rows, apart));
       }
+      fit = fit_of(scheme, range);
     }
-    set_mode(group, mode);
+    for (std::size_t column = f; column < columns_; column += period_) {
+      anchor(column, fit ? fit->exponent : std::clamp(range.above, scheme.min_exponent, scheme.max_exponent));
+      Mode& mode = modes[column / scheme.group];
+      mode.tier = std::max(mode.tier, fit ? fit->tier : 0);
+      mode.guarded |= range.special;
+    }
+  }
+  for (std::size_t group = 0; group < groups_.size(); ++group) {
+    set_mode(group, modes[group]);
   }
   started_ = true;
+}
+
+// Sums the columns of a troubled group that rest; true if there are others.
+template <class Format>
+bool PanelSums<Format>::wake(std::size_t group, const Panel& panel) {
+  bool any = false;
+  for (std::size_t column = group * scheme.group; column < (group + 1) * scheme.group; ++column) {
+    Trouble& trouble = trouble_[column];
+    wanted_[column] = trouble.rest == 0 ? -1 : 0;
+    any |= trouble.rest == 0;
+    if (trouble.rest > 0) {
+      --trouble.rest;
+      add_integers(column, panel);
+    }
+  }
+  return any;
+}
+
+// After a kernel has run over a group.
+template <class Format>
+void PanelSums<Format>::settle(std::size_t group, const Panel& panel) {
+  const std::size_t first = group * scheme.group;
+  Group& state = groups_[group];
+  bool special = false;
+  bool failure = false;
+  std::int64_t summed = 0;
+  for (std::size_t column = first; column < first + scheme.group; ++column) {
+    special |= state.mode.guarded && move_special(column, panel);
+    failure |= wanted_[column] != state_.good[column];
+    summed -= state_.good[column];
+  }
+  tier_counts_[state.mode.tier] += summed;
+  if (state.troubled) {
+    state.troubled = false;
+    for (std::size_t column = first; column < first + scheme.group; ++column) {
+      Trouble& trouble = trouble_[column];
+      trouble.refusals = state_.good[column] != 0 ? std::uint8_t{0} : trouble.refusals;
+      state.troubled |= trouble.refusals > 0;
+    }
+  }
+  if (failure) {
+    repair(group, panel);
+  } else {
+    relax(group, special);
+  }
+  if (state.troubled) {
+    std::fill_n(wanted_ + first, scheme.group, -1);
+  }
 }
 
 // Sums the columns of a group that have failed: with exponents and a kernel that suit them, else in integers.
@@ -163,7 +241,7 @@ void PanelSums<Format>::repair(std::size_t group, const Panel& panel) {
     Mode needed = before;
     bool again = false;
     for (std::size_t column = first; column < last; ++column) {
-      if (state_.good[column] != 0) {
+      if (wanted_[column] == state_.good[column]) {
         wanted_[column] = 0;
         continue;
       }
@@ -171,7 +249,7 @@ void PanelSums<Format>::repair(std::size_t group, const Panel& panel) {
       const std::optional<Fit> fit = fit_of(scheme, range);
       wanted_[column] = fit ? -1 : 0;
       if (!fit) {
-        add_integers(column, panel);
+        refuse(column, panel);
         continue;
       }
       again = true;
@@ -186,8 +264,8 @@ void PanelSums<Format>::repair(std::size_t group, const Panel& panel) {
     if (again) {
       const bool all = run(group, group + 1, needed, panel, 0);
       for (std::size_t column = first; column < last; ++column) {
-        if (!all && wanted_[column] != 0 && state_.good[column] == 0) {
-          add_integers(column, panel);
+        if (!all && wanted_[column] != state_.good[column]) {
+          refuse(column, panel);
           wanted_[column] = 0;
         }
         tier_counts_[needed.tier] += wanted_[column] != 0 ? 1 : 0;
@@ -229,6 +307,15 @@ void PanelSums<Format>::relax(std::size_t group, bool special) {
 }
 
 template <class Format>
+void PanelSums<Format>::refuse(std::size_t column, const Panel& panel) {
+  add_integers(column, panel);
+  Trouble& trouble = trouble_[column];
+  trouble.refusals = static_cast<std::uint8_t>(std::min(trouble.refusals + 1, most_refusals));
+  trouble.rest = static_cast<std::uint8_t>((1 << trouble.refusals) - 1);
+  groups_[column / scheme.group].troubled = true;
+}
+
+template <class Format>
 void PanelSums<Format>::add_integers(std::size_t column, const Panel& panel) {
   Feature& to = feature(column);
   auto found =
@@ -263,44 +350,36 @@ void PanelSums<Format>::add(const Bits* x, std::size_t rows, std::ptrdiff_t row_
   for (std::size_t first = 0; first < groups_.size();) {
     const Mode mode = groups_[first].mode;
     std::size_t last = first + 1;
-    while (last < groups_.size() && groups_[last].mode == mode) {
-      ++last;
-    }
-    const bool good = run(first, last, mode, panel, ahead);
-    if constexpr (!scheme.always_right()) {
-      for (std::size_t group = first; group < last; ++group) {
-        const std::size_t begin = group * scheme.group;
-        bool special = false;
-        std::size_t failures = 0;
-        for (std::size_t column = begin; column < begin + scheme.group; ++column) {
-          special |= mode.guarded && move_special(column, panel);
-          failures += !good && state_.good[column] == 0 ? 1 : 0;
-        }
-        tier_counts_[mode.tier] += static_cast<std::int64_t>(scheme.group - failures);
-        if (failures > 0) {
-          repair(group, panel);
-        } else {
-          relax(group, special);
-        }
+    if (groups_[first].troubled) {
+      if (!wake(first, panel)) {
+        std::fill_n(wanted_ + first * scheme.group, scheme.group, -1);
+        first = last;
+        continue;
       }
     } else {
-      tier_counts_[mode.tier] += static_cast<std::int64_t>((last - first) * scheme.group);
+      while (last < groups_.size() && groups_[last].mode == mode && !groups_[last].troubled) {
+        ++last;
+      }
+    }
+    run(first, last, mode, panel, ahead);
+    for (std::size_t group = first; group < last; ++group) {
+      if constexpr (scheme.always_right()) {
+        tier_counts_[mode.tier] += static_cast<std::int64_t>(scheme.group);
+      } else {
+        settle(group, panel);
+      }
     }
     first = last;
   }
   if (++panels_ == kernels::panels_per_window) {
-    for (std::size_t column = 0; column < columns_; ++column) {
-      spill(column);
-    }
+    spill_all();
     panels_ = 0;
   }
 }
 
 template <class Format>
 void PanelSums<Format>::flush() {
-  for (std::size_t column = 0; column < columns_; ++column) {
-    spill(column);
-  }
+  spill_all();
   for (const auto& open : open_) {
     open->buckets.spill(*open->feature);
   }

@@ -53,8 +53,14 @@ class PanelSums {
   };
   struct Group {
     Mode mode;
-    int pressure = 0;  // grows with panels that need more, falls with others
-    int ease = 0;      // grows with panels that need less, falls with others
+    int pressure = 0;       // grows with panels that need more, falls with others
+    int ease = 0;           // grows with panels that need less, falls with others
+    bool troubled = false;  // some column has been refused lately
+  };
+  // A column that no kernel takes is not offered to them for a while, each time for longer.
+  struct Trouble {
+    std::uint8_t refusals = 0;  // one after another
+    std::uint8_t rest = 0;      // panels until the next try
   };
   struct Panel {
     const Bits* x;
@@ -68,11 +74,15 @@ class PanelSums {
   void anchor(std::size_t column, int exponent);
   void set_mode(std::size_t group, Mode mode);
   void spill(std::size_t column);
+  void spill_all();
   bool run(std::size_t first, std::size_t last, const Mode& mode, const Panel& panel, std::ptrdiff_t ahead);
   bool move_special(std::size_t column, const Panel& panel);
   void start(const Panel& panel);
+  bool wake(std::size_t group, const Panel& panel);
+  void settle(std::size_t group, const Panel& panel);
   void repair(std::size_t group, const Panel& panel);
   void relax(std::size_t group, bool special);
+  void refuse(std::size_t column, const Panel& panel);
   void add_integers(std::size_t column, const Panel& panel);
 
   const kernels::PanelKernels& kernels_;
@@ -94,6 +104,7 @@ class PanelSums {
   kernels::PanelColumns state_{};
 
   std::vector<int> exponent_;
+  std::vector<Trouble> trouble_;
   std::vector<Group> groups_;
 
   // Features whose values no kernel takes, in buckets that stay open between panels; few of them, since one

@@ -1,6 +1,7 @@
 #include "parallel.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -19,6 +20,8 @@
 
 namespace exactnorm {
 namespace {
+
+const pid_t first_process = getpid();  // that loaded this library; another one was forked from it
 
 int affinity_cpus() {
   cpu_set_t set;
@@ -47,7 +50,7 @@ int quota_cpus() {
 }
 
 int default_threads() {
-  if (const char* text = std::getenv("EXACTNORM_NUM_THREADS")) {
+  if (const char* text = std::getenv("EXACTNORM_NUM_THREADS"); text != nullptr && *text != '\0') {
     const std::string_view view = text;
     int threads = 0;
     const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), threads);
@@ -63,17 +66,26 @@ int default_threads() {
 
 }  // namespace
 
-int resolve_threads(int requested) {
+int resolve_threads(int requested, std::int64_t most) {
   if (requested < 0) {
     throw std::invalid_argument("threads must be at least 1 (or 0 for the default), got " +
                                 std::to_string(requested));
   }
-  return requested > 0 ? requested : default_threads();
+  if (most <= 1) {
+    return 1;
+  }
+  return static_cast<int>(std::min<std::int64_t>(requested > 0 ? requested : default_threads(), most));
 }
 
 void run_workers(int threads, const std::function<void(int worker)>& body) {
   if (threads <= 1) {
     body(0);
+    return;
+  }
+  if (getpid() != first_process) {
+    for (int worker = 0; worker < threads; ++worker) {
+      body(worker);
+    }
     return;
   }
   // An arena of our own, so that we neither wait for the caller's tasks nor hold them up. It asks for no more

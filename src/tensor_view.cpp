@@ -25,6 +25,10 @@ constexpr std::array<DTypeInfo, 13> dtypes{{{"float16", 2},
                                             {"uint64", 8},
                                             {"bool", 1}}};
 
+[[noreturn]] void throw_too_many_axes() {
+  throw std::invalid_argument("an array may have at most " + std::to_string(max_rank) + " axes");
+}
+
 }  // namespace
 
 std::size_t size_of(DType dtype) noexcept { return dtypes[static_cast<std::size_t>(dtype)].size; }
@@ -44,10 +48,11 @@ DType dtype_named(std::string_view name) {
 
 bool is_floating(DType dtype) noexcept { return dtype <= DType::float64; }
 
-Shape::Shape(std::span<const std::int64_t> values) {
-  for (const std::int64_t value : values) {
-    push_back(value);
+Shape::Shape(std::span<const std::int64_t> values) : size_(values.size()) {
+  if (size_ > max_rank) {
+    throw_too_many_axes();
   }
+  std::copy(values.begin(), values.end(), values_.begin());
 }
 
 Shape& Shape::operator=(const Shape& other) noexcept {
@@ -58,7 +63,7 @@ Shape& Shape::operator=(const Shape& other) noexcept {
 
 void Shape::push_back(std::int64_t value) {
   if (size_ == max_rank) {
-    throw std::invalid_argument("an array may have at most " + std::to_string(max_rank) + " axes");
+    throw_too_many_axes();
   }
   values_[size_++] = value;
 }

@@ -125,10 +125,12 @@ class VectorSums final : public BlockSums {
 
   void add_panels(PanelSums<Format>& sums, const Bits* x, std::int64_t rows, std::int64_t row_stride,
                   std::int64_t columns) {
-    const PanelShape shape = panel_shape(columns * item, row_stride * item);
+    const std::int64_t row_bytes = row_stride * item;
+    const PanelShape shape = panel_shape(columns * item, row_bytes);
     while (rows > 0) {
       const std::int64_t count = std::min(rows, shape.rows);
-      sums.add(x, static_cast<std::size_t>(count), row_stride, shape.ahead);
+      sums.add(x, static_cast<std::size_t>(count), row_stride,
+               shape.ahead < rows * row_bytes ? shape.ahead : 0);
       x += count * row_stride;
       rows -= count;
     }

@@ -41,6 +41,12 @@ class ExactSum {
   ExactSum& operator-=(const ExactSum& other);
   friend ExactSum operator*(const ExactSum& a, const ExactSum& b);
 
+  /// Makes room, so that the next 16 calls of add_reserved at this exponent, and at others that room was made
+  /// for with nothing else in between, cannot fail. The value does not change.
+  void reserve(int exponent);
+  /// Adds integer · 2^exponent where reserve has made room; integer = high · 2^64 + low, |integer| <= 2^122.
+  void add_reserved(std::int64_t high, std::uint64_t low, int exponent) noexcept;
+
   /// Makes room, so that the next `+= other` or `-= other` cannot fail. The value does not change.
   void reserve_for(const ExactSum& other);
 

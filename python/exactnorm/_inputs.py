@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from exactnorm._arrays import Dense, companion, dense, from_array, from_numbers, is_array
+from exactnorm._arrays import Dense, companion, from_array, from_numbers, is_array
 from exactnorm._tables import Table, table_kind
 
 _NUMBERS = (int, float, complex, np.generic)
@@ -34,7 +34,11 @@ class Source:
     ----------
     is_stream : bool
         Whether the user gave an iterable of batches, rather than data that are all there.
+    take : callable, optional
+        Gets each array of a stream first, unless its weights are wanted, and says whether that was all.
     """
+
+    take: Callable[[Any], bool] | None = None
 
     def __init__(
         self,
@@ -63,8 +67,8 @@ class Source:
         if self.is_stream:
             if steps is None and _is_infinite(data):
                 raise ValueError("the data are infinite: say with steps how many batches to take")
-            items = self._counted(itertools.islice(_items(data), steps))
-            self._batches: Iterator[Batch] = _stream(items, use_sample_weight)
+            items = _items(data) if steps is None else self._counted(itertools.islice(_items(data), steps))
+            self._batches: Iterator[Batch] = self._stream(items, use_sample_weight)
         elif use_sample_weight and weights is not None:
             raise ValueError("expected weights or use_sample_weight, not both")
         elif batches is None or use_sample_weight:
@@ -93,6 +97,22 @@ class Source:
         if first is not None:
             self._batches = itertools.chain((first,), self._batches)
         return first
+
+    def _stream(self, items: Iterator[Any], use_sample_weight: bool) -> Iterator[Batch]:
+        for item in items:
+            if self.take is not None and not use_sample_weight:
+                labelled = type(item) is tuple and len(item) in (2, 3)
+                if self.take(item[0] if labelled else item):
+                    continue
+            if isinstance(item, _NUMBERS) and not use_sample_weight:
+                yield Batch(from_numbers([item, *itertools.islice(items, _NUMBERS_PER_BATCH - 1)]))
+                continue
+            labelled = use_sample_weight or isinstance(item, tuple)
+            batches = None if labelled else _batches(item)
+            if batches is None:
+                yield from _labelled(item, use_sample_weight)
+            else:
+                yield from map(Batch, batches)
 
     def _counted(self, items: Iterator[Any]) -> Iterator[Any]:
         for item in items:
@@ -163,22 +183,6 @@ def _is_infinite(data: Any) -> bool:
     return isinstance(data, (itertools.count, itertools.cycle)) or (
         callable(cardinality) and int(cardinality()) == -1
     )
-
-
-def _stream(items: Iterator[Any], use_sample_weight: bool) -> Iterator[Batch]:
-    for item in items:
-        if isinstance(item, _NUMBERS) and not use_sample_weight:
-            yield Batch(from_numbers([item, *itertools.islice(items, _NUMBERS_PER_BATCH - 1)]))
-            continue
-        labelled = use_sample_weight or isinstance(item, tuple)
-        if isinstance(item, np.ndarray) and not labelled:  # as below, in half the time
-            yield Batch(dense(item))
-            continue
-        batches = None if labelled else _batches(item)
-        if batches is None:
-            yield from _labelled(item, use_sample_weight)
-        else:
-            yield from map(Batch, batches)
 
 
 def _labelled(item: Any, use_sample_weight: bool, weights: Any = None, where: Any = None) -> Iterator[Batch]:

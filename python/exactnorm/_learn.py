@@ -28,6 +28,8 @@ def learn(
     for batch in source:
         if moments is None:
             moments = _moments_for(batch.x, axis, shape, names)
+            if axis is ... and threads is None:
+                source.take = moments.try_update
         add(moments, batch, axis=axis, threads=threads)
     if moments is not None:
         return moments
@@ -88,6 +90,8 @@ def feed(
     """Give an Adaptation of this layer all batches. Tables have these columns, or those of the first one."""
     axis = layer.axis
     count = threads_of(threads)
+    if threads is None:
+        source.take = adaptation.try_update
     for x, weights, _ in source:
         weights_view = None if weights is None else weights.view()
         if isinstance(x, Table):

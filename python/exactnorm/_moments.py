@@ -168,6 +168,15 @@ class Moments:
         >>> m.count
         array([3, 3])
         """
+        if (
+            axis is ...
+            and weights is None
+            and where is None
+            and threads is None
+            and not use_sample_weight
+            and self._impl.try_update(data)
+        ):
+            return
         source = Source(data, weights=weights, where=where, use_sample_weight=use_sample_weight)
         batch = None if source.is_stream else source.peek()
         if batch is not None and isinstance(batch.x, Dense) and batch.x.fits_at_once:

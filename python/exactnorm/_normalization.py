@@ -302,6 +302,8 @@ class Normalization(Layer):
         TypeError
             For data that are not numbers or booleans.
         """
+        if threads is None and (result := self._impl.try_call(x, out, False, warn)) is not None:
+            return result
         return self._apply(x, out, threads, opposite=False)
 
     def inverse(
@@ -318,6 +320,8 @@ class Normalization(Layer):
         >>> layer.inverse(layer([[7.0]]))
         array([[7.]], dtype=float32)
         """
+        if threads is None and (result := self._impl.try_call(x, out, True, warn)) is not None:
+            return result
         return self._apply(x, out, threads, opposite=True)
 
     def _apply(

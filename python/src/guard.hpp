@@ -45,6 +45,17 @@ auto locked(Mutexes mutexes, Work&& work) {
   return std::forward<Work>(work)();
 }
 
+/// work() with the mutex held, for work of some microseconds. Where nobody else holds the mutex it keeps the
+/// GIL, since giving it up and taking it again costs as much as the work; nothing waits for anything then, so
+/// nothing can deadlock.
+template <class Work>
+auto locked_briefly(std::timed_mutex& mutex, Work&& work) {
+  if (const std::unique_lock lock(mutex, std::try_to_lock); lock.owns_lock()) {
+    return std::forward<Work>(work)();
+  }
+  return locked({&mutex}, std::forward<Work>(work));
+}
+
 /// work(stop) in a thread of its own, the GIL released, while this one looks for signals every 50 ms: a
 /// signal that raises (Ctrl-C) requests stop, waits for work to give up, and is thrown as nb::python_error.
 void run_watched(const std::function<void(std::stop_token)>& work);
@@ -52,12 +63,26 @@ void run_watched(const std::function<void(std::stop_token)>& work);
 /// Work on so many bytes is watched: at the slowest path's 150 MB/s, less takes under 60 ms.
 inline constexpr std::int64_t watched_bytes = 8 << 20;
 
-/// work(stop) with the GIL released and the mutex held, watched if it is large. The thread that works holds
-/// the mutex, so a signal handler that asks the same object only waits.
+/// Work on no more bytes is brief: some microseconds on the usual path, 3 ms on the slowest (weights of
+/// bytes).
+inline constexpr std::int64_t brief_bytes = 16 << 10;
+
+/// work() on so many bytes with the mutex held: briefly, or with the GIL released. False, without work, if
+/// they are so many that it has to be watched.
+template <class Work>
+bool locked_if_small(std::timed_mutex& mutex, std::int64_t bytes, Work&& work) {
+  if (bytes < watched_bytes) {
+    bytes <= brief_bytes ? locked_briefly(mutex, work) : locked({&mutex}, work);
+    return true;
+  }
+  return false;
+}
+
+/// work(stop) with the mutex held, watched if it is large. The thread that works holds the mutex, so a signal
+/// handler that asks the same object only waits.
 template <class Work>
 void locked_watched(std::timed_mutex& mutex, std::int64_t bytes, Work&& work) {
-  if (bytes < watched_bytes) {
-    locked({&mutex}, [&] { work(std::stop_token{}); });
+  if (locked_if_small(mutex, bytes, [&] { work(std::stop_token{}); })) {
     return;
   }
   run_watched([&](const std::stop_token& stop) {

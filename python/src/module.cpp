@@ -18,6 +18,7 @@
 #include "arrow.hpp"
 #include "moments.hpp"
 #include "normalization.hpp"
+#include "numpy.hpp"
 #include "view.hpp"
 
 namespace exactnorm::python {
@@ -44,6 +45,7 @@ NB_MODULE(_core, module) {
   nb::exception<StateError> state_error(module, "StateError", PyExc_ValueError);
   state_error.attr("__doc__") = "A state document that cannot be loaded; the message says where and why.";
 
+  import_numpy();
   bind_view(module);
   bind_moments(module);
   bind_normalization(module);

@@ -12,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "numpy.hpp"
+
 namespace exactnorm::python {
 
 using namespace nb::literals;
@@ -30,6 +32,13 @@ void update(PyMoments& self, const View& x, const OptionalAxes& axis, const View
   locked_watched(self.mutex, byte_count(x.tensor()), [&](const std::stop_token& stop) {
     self.value.update(x.tensor(), axis, options_of(where, weights, valid, threads, stop));
   });
+}
+
+/// Adds x as Moments.update does without further arguments. False, and nothing is done, if x is no plain
+/// array or a large one.
+bool try_update(PyMoments& self, nb::handle x) {
+  const std::optional<TensorView> view = plain_array(x);
+  return view && locked_if_small(self.mutex, byte_count(*view), [&] { self.value.update(*view); });
 }
 
 void update_columns(PyMoments& self, const std::vector<const TableColumn*>& columns, const View* where,
@@ -131,6 +140,8 @@ void bind_moments(nb::module_& module) {
           "shape"_a, "names"_a)
       .def("update", &update, "x"_a, "axis"_a.none(), optional_view("where"), optional_view("weights"),
            optional_view("valid"), "threads"_a = 0)
+      .def("try_update", &try_update, "x"_a.none(),
+           "Whether x is a plain array, not a large one; then it has been added.")
       .def("update_columns", &update_columns, "columns"_a, optional_view("where"), optional_view("weights"),
            "threads"_a = 0)
       .def("merge",
@@ -163,7 +174,9 @@ void bind_moments(nb::module_& module) {
            nb::sig("def counts(self) -> numpy.typing.NDArray[numpy.int64]"))
       .def_prop_ro(
           "shape",
-          [](PyMoments& self) { return to_tuple(locked({&self.mutex}, [&] { return self.value.shape(); })); },
+          [](PyMoments& self) {
+            return to_tuple(locked_briefly(self.mutex, [&] { return self.value.shape(); }));
+          },
           nb::sig("def shape(self) -> tuple[int, ...]"))
       .def_prop_ro("names",
                    [](PyMoments& self) { return locked({&self.mutex}, [&] { return self.value.names(); }); })

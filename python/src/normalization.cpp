@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "moments.hpp"
+#include "numpy.hpp"
 
 namespace exactnorm::python {
 
@@ -77,12 +78,12 @@ nb::dict options(PyNormalization& self) {
 
 /// The axes to keep as they were given; none for None.
 Axes given_axis(PyNormalization& self) {
-  return locked({&self.mutex}, [&] { return self.value.options().axis.value_or(Axes{}); });
+  return locked_briefly(self.mutex, [&] { return self.value.options().axis.value_or(Axes{}); });
 }
 
 /// Of the results.
 std::string dtype(PyNormalization& self) {
-  return locked({&self.mutex}, [&] { return std::string(name_of(self.value.options().dtype)); });
+  return locked_briefly(self.mutex, [&] { return std::string(name_of(self.value.options().dtype)); });
 }
 
 /// One attribute or method of the layer under its lock, as a copy.
@@ -90,6 +91,13 @@ template <auto Member>
 auto get(PyNormalization& self) {
   return locked({&self.mutex},
                 [&]() -> std::decay_t<decltype((self.value.*Member)())> { return (self.value.*Member)(); });
+}
+
+/// As get, for what is there at once.
+template <auto Member>
+auto peek(PyNormalization& self) {
+  return locked_briefly(
+      self.mutex, [&]() -> std::decay_t<decltype((self.value.*Member)())> { return (self.value.*Member)(); });
 }
 
 /// Mean and variance in broadcast shape: the float32 readings, or the float64 ones.
@@ -175,6 +183,43 @@ void call(PyNormalization& self, const View& in, const View& out, bool opposite,
   });
 }
 
+/// As call, with x and out as a layer is called with them; returns the result, in a new array if out is None,
+/// and hands what there is to warn of to warn(messages, category). None, and nothing is done, unless x is a
+/// plain array of at least one axis, not a large one, out None or a plain array that fits, and the layer
+/// built.
+nb::object try_call(PyNormalization& self, nb::handle x, nb::handle out, bool opposite, nb::handle warn) {
+  const DType dtype = self.value.options().dtype;  // never changes
+  const std::optional<TensorView> from = plain_array(x);
+  if (!from || from->shape.empty() || byte_count(*from) >= watched_bytes) {  // () may have a result of (1,)
+    return nb::none();
+  }
+  nb::object result = nb::borrow(out);
+  if (out.is_none() && dtype != DType::bfloat16) {
+    // Before the lock: Python may collect garbage there, whose finalizers may want this layer.
+    result = empty_array(from->shape, dtype);
+  }
+  const std::optional<MutableTensorView> to = plain_target(result);
+  if (!to || to->dtype != dtype || to->shape != from->shape) {
+    return nb::none();
+  }
+  bool built = false;
+  std::vector<std::string> warnings;
+  locked_if_small(self.mutex, byte_count(*from), [&] {
+    built = self.value.built();
+    if (built) {
+      opposite ? self.value.inverse(*from, *to) : self.value(*from, *to);
+      warnings = self.value.take_warnings();
+    }
+  });
+  if (!built) {
+    return nb::none();
+  }
+  if (!warnings.empty()) {
+    warn(warnings, nb::handle(PyExc_RuntimeWarning));
+  }
+  return result;
+}
+
 /// The features of a table one by one: views of shape (rows,), and where they are not null.
 std::vector<Column> spread(std::span<const Column> columns) {
   std::vector<Column> features;
@@ -250,6 +295,13 @@ class PyAdaptation {
                                       .stop = stop});
     });
   }
+  /// Adds a batch of a stream. False, and nothing is done, unless x is a plain array, not a large one, and a
+  /// batch to every layer, not perhaps a row of one.
+  bool try_update(nb::handle x) {
+    const std::optional<TensorView> view = plain_array(x);
+    return view && view->shape.size() > 1 &&
+           locked_if_small(layer_->mutex, byte_count(*view), [&] { adaptation_.update(*view); });
+  }
   void merge(PyMoments& moments) {
     locked({&layer_->mutex, &moments.mutex}, [&] { adaptation_.update(moments.value); });
   }
@@ -324,19 +376,22 @@ void bind_normalization(nb::module_& module) {
           },
           nb::sig("def prepare_call(self, shape: Sequence[int]) -> tuple[int, ...]"))
       .def("call", &call, "x"_a, "out"_a, "opposite"_a, "threads"_a = 0)
+      .def("try_call", &try_call, "x"_a.none(), "out"_a.none(), "opposite"_a, "warn"_a,
+           nb::sig("def try_call(self, x: object, out: object, opposite: bool, warn: object) -> "
+                   "numpy.typing.NDArray[typing.Any] | None"))
       .def("call_columns", &call_columns, "columns"_a, "out"_a, "opposite"_a, "threads"_a = 0)
       .def("copy",
            [](PyNormalization& self) {
              return std::make_unique<PyNormalization>(locked({&self.mutex}, [&] { return self.value; }));
            })
-      .def("take_warnings", &get<&Normalization::take_warnings>)
-      .def_prop_ro("built", &get<&Normalization::built>)
-      .def_prop_ro("is_adapted", &get<&Normalization::is_adapted>)
+      .def("take_warnings", &peek<&Normalization::take_warnings>)
+      .def_prop_ro("built", &peek<&Normalization::built>)
+      .def_prop_ro("is_adapted", &peek<&Normalization::is_adapted>)
       .def_prop_ro("count", &get<&Normalization::count>)
       .def_prop_ro("axis", &given_axis)
       .def_prop_ro("dtype", &dtype)
-      .def_prop_ro("axes", &get<&Normalization::axes>)
-      .def_prop_ro("rank", &get<&Normalization::rank>)
+      .def_prop_ro("axes", &peek<&Normalization::axes>)
+      .def_prop_ro("rank", &peek<&Normalization::rank>)
       .def_prop_ro("names",
                    [](PyNormalization& self) {
                      return locked({&self.mutex}, [&] {
@@ -367,6 +422,8 @@ void bind_normalization(nb::module_& module) {
            "threads"_a = 0)
       .def("update_array", &PyAdaptation::update_array, "column"_a, "weights"_a.none() = nb::none(),
            "threads"_a = 0)
+      .def("try_update", &PyAdaptation::try_update, "x"_a.none(),
+           "Whether x is a plain array, not a large one, and surely a batch; then it has been added.")
       .def("merge", &PyAdaptation::merge, "moments"_a)
       .def("set_names", &PyAdaptation::set_names, "names"_a)
       .def("moments", &PyAdaptation::moments)

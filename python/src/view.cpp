@@ -7,28 +7,26 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace exactnorm::python {
 
 using namespace nb::literals;
 
-void View::Release::operator()(Py_buffer* buffer) const noexcept {
-  PyBuffer_Release(buffer);
-  delete buffer;
-}
-
-View::View(nb::handle buffer, std::string_view dtype, bool writable) {
-  auto filled = std::make_unique<Py_buffer>();
-  if (PyObject_GetBuffer(buffer.ptr(), filled.get(), writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) != 0) {
+View::Buffer::Buffer(nb::handle object, int flags) {
+  if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) != 0) {
     throw nb::python_error();
   }
-  buffer_.reset(filled.release());
+}
+
+View::View(nb::handle buffer, DType dtype, bool writable)
+    : buffer_(buffer, writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) {
   tensor_.data = buffer_->buf;
-  tensor_.dtype = dtype_named(dtype);
-  if (static_cast<std::size_t>(buffer_->itemsize) != size_of(tensor_.dtype)) {
+  tensor_.dtype = dtype;
+  if (static_cast<std::size_t>(buffer_->itemsize) != size_of(dtype)) {
     throw std::invalid_argument("elements of " + std::to_string(buffer_->itemsize) + " bytes are no " +
-                                std::string(dtype));
+                                std::string(name_of(dtype)));
   }
   const auto rank = static_cast<std::size_t>(buffer_->ndim);
   tensor_.shape = Shape(std::span<const std::int64_t>(buffer_->shape, rank));
@@ -129,11 +127,11 @@ std::optional<TensorView> tensor_of(const View* view) {
 Shape shape_of(const std::vector<std::int64_t>& extents) { return Shape(std::span(extents)); }
 
 nb::tuple to_tuple(const Shape& shape) {
-  nb::list extents;
-  for (const std::int64_t extent : shape) {
-    extents.append(extent);
+  nb::tuple extents = nb::steal<nb::tuple>(PyTuple_New(static_cast<Py_ssize_t>(shape.size())));
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    PyTuple_SetItem(extents.ptr(), static_cast<Py_ssize_t>(i), nb::int_(shape[i]).release().ptr());
   }
-  return nb::tuple(extents);
+  return extents;
 }
 
 namespace {
@@ -157,8 +155,13 @@ nb::ndarray<nb::numpy, const std::uint16_t> bfloat16_bits(nb::ndarray<nb::ro> ar
 
 void bind_view(nb::module_& module) {
   nb::class_<View>(module, "View", "A typed view of anything with the buffer protocol.")
-      .def(nb::init<nb::handle, std::string_view, bool>(), "buffer"_a, "dtype"_a, "writable"_a = false,
-           nb::sig("def __init__(self, buffer: object, dtype: str, writable: bool = False) -> None"));
+      .def(
+          "__init__",
+          [](View* self, nb::handle buffer, std::string_view dtype, bool writable) {
+            new (self) View(buffer, dtype_named(dtype), writable);
+          },
+          "buffer"_a, "dtype"_a, "writable"_a = false,
+          nb::sig("def __init__(self, buffer: object, dtype: str, writable: bool = False) -> None"));
   nb::class_<TableColumn>(module, "Column",
                           "Values of shape (rows,) or (rows, k), and where they are not null.")
       .def(

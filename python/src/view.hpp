@@ -14,7 +14,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -27,20 +26,28 @@ namespace nb = nanobind;
 /// read-only or not.
 class View {
  public:
-  /// `dtype` names the element type: buffers cannot say bfloat16. Throws nb::python_error (no buffer, or a
-  /// read-only one asked to be written), std::invalid_argument (another size of element, too many axes).
-  View(nb::handle buffer, std::string_view dtype, bool writable);
+  /// `dtype` is given since buffers cannot say bfloat16. Throws nb::python_error (no buffer, or a read-only
+  /// one asked to be written), std::invalid_argument (another size of element, too many axes).
+  View(nb::handle buffer, DType dtype, bool writable);
 
   [[nodiscard]] const TensorView& tensor() const noexcept { return tensor_; }
   /// Precondition: made writable.
   [[nodiscard]] MutableTensorView mutable_tensor() const noexcept;
 
  private:
-  struct Release {
-    void operator()(Py_buffer* buffer) const noexcept;
+  class Buffer {
+   public:
+    Buffer(nb::handle object, int flags);
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() { PyBuffer_Release(&buffer_); }
+    const Py_buffer* operator->() const noexcept { return &buffer_; }
+
+   private:
+    Py_buffer buffer_;
   };
 
-  std::unique_ptr<Py_buffer, Release> buffer_;
+  Buffer buffer_;
   TensorView tensor_;
 };
 

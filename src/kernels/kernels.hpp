@@ -110,6 +110,12 @@ struct Scheme {
 
   [[nodiscard]] constexpr bool always_right() const noexcept { return min_exponent == max_exponent; }
   [[nodiscard]] constexpr std::size_t first_tier() const noexcept { return capacity[0] > 0 ? 0 : 1; }
+  /// A tier fills the first so many windows.
+  [[nodiscard]] constexpr std::size_t windows_of(std::size_t tier) const noexcept {
+    return window_count == 5                ? std::size_t{2} + tier + tier / 2
+           : window_count == 8 && tier == 1 ? 6
+                                            : window_count;
+  }
 };
 
 namespace detail {

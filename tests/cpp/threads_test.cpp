@@ -108,6 +108,12 @@ TEST(Threads, DefaultComesFromTheEnvironment) {
     EXPECT_EQ(resolve_threads(0), 3);
     EXPECT_EQ(resolve_threads(2), 2);
   }
+  {
+    const NumThreads empty("");
+    const int as_empty = resolve_threads(0);
+    unsetenv("EXACTNORM_NUM_THREADS");
+    EXPECT_EQ(resolve_threads(0), as_empty);
+  }
   EXPECT_GE(resolve_threads(0), 1);
   for (const char* text : {"0", "-1", "x", "2x", " 2", "2.0", "1e1", "99999999999"}) {
     const NumThreads set(text);
@@ -119,6 +125,18 @@ TEST(Threads, DefaultComesFromTheEnvironment) {
     EXPECT_THROW(moments.update(contiguous(x, {1, 1})), std::invalid_argument);
     EXPECT_TRUE(moments.empty());
   }
+}
+
+TEST(Threads, AreNoMoreThanHaveSomethingToDo) {
+  EXPECT_EQ(resolve_threads(5, 3), 3);
+  EXPECT_EQ(resolve_threads(2, 3), 2);
+  EXPECT_EQ(resolve_threads(2, std::int64_t{1} << 40), 2);
+  EXPECT_EQ(resolve_threads(0, 1), 1);
+  EXPECT_EQ(resolve_threads(7, 0), 1);
+  EXPECT_THROW((void)resolve_threads(-1, 1), std::invalid_argument);
+  const NumThreads set("9");
+  EXPECT_EQ(resolve_threads(0, 4), 4);
+  EXPECT_EQ(resolve_threads(0, 40), 9);
 }
 
 TEST(Workers, EachRunsOnce) {

@@ -157,6 +157,38 @@ def test_ctrl_c_keeps_the_earlier_state(what: str) -> None:
     assert float(answer) > sent
 
 
+def test_after_a_fork() -> None:
+    """A forked child works on one thread, and its parent goes on."""
+    program = """
+        import multiprocessing
+        import numpy as np
+        import exactnorm as en
+
+        x = np.random.default_rng(0).standard_normal((1_000_000, 3)).astype("f4")
+        layer = en.Normalization()
+
+        def work(threads):
+            layer.adapt(x, threads=threads)
+            return en.Moments.from_data(x, threads=threads).digest, layer(x, threads=threads).tobytes()
+
+        expected = work(1)
+        assert work(2) == expected  # oneTBB has its threads now
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            for result in pool.imap(work, [2, None, 3, 2]):
+                assert result == expected
+        assert work(2) == expected
+        print("done")
+    """
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
 def test_an_import_brings_in_numpy_alone() -> None:
     program = """
         import sys
@@ -190,6 +222,7 @@ def test_environment_variables() -> None:
         )
 
     assert run(EXACTNORM_TARGET="portable").stdout == "['portable']\n"
+    assert run(EXACTNORM_TARGET="").stdout == run().stdout
     wrong = run(EXACTNORM_TARGET="abacus")
     assert "ValueError" in wrong.stderr
     assert "abacus" in wrong.stderr
