@@ -24,12 +24,17 @@ TEST(Patterns, EveryOneOf16Bits) {
   std::iota(all.begin(), all.end(), std::uint16_t{0});
   for (const DType dtype : {DType::float16, DType::bfloat16, DType::int16, DType::uint16}) {
     const TensorView x{all.data(), dtype, {1 << 16}, {2}};
-    Moments each({1 << 16});
-    each.update(x);
-    EXPECT_TRUE(oracle::same(each, oracle::moments(x, {0}))) << name_of(dtype);
-    Moments sum;
-    sum.update(x);
-    EXPECT_TRUE(oracle::same(sum, oracle::moments(x, {}))) << name_of(dtype);
+    const Moments expected = oracle::moments(x, {0});
+    const Moments expected_sum = oracle::moments(x, {});
+    for (const std::string& target : supported_targets()) {
+      const ForcedTarget forced(target);
+      Moments each({1 << 16});
+      each.update(x);
+      EXPECT_TRUE(oracle::same(each, expected)) << target << " " << name_of(dtype);
+      Moments sum;
+      sum.update(x);
+      EXPECT_TRUE(oracle::same(sum, expected_sum)) << target << " " << name_of(dtype);
+    }
   }
 }
 
@@ -70,6 +75,26 @@ ExactSum sum_of_squares(std::uint64_t first, std::uint64_t count) {
   return all;
 }
 
+Moments integers(DType dtype, std::uint32_t first, std::uint64_t count) {
+  const bool negative = dtype == DType::int32 && first >> 31 != 0;
+  const std::uint64_t least = negative ? (std::uint64_t{1} << 32) - first - count + 1 : first;
+  Feature expected;
+  const ExactSum sum = sum_of(least, count);
+  negative ? expected.sum -= sum : expected.sum += sum;
+  expected.sumsq = sum_of_squares(least, count);
+  expected.counts.finite = static_cast<std::int64_t>(count);
+  return Moments::from_parts({}, {}, {expected});
+}
+
+// All features as one.
+Moments total_of(const Moments& moments) {
+  Moments total;
+  for (const Feature& feature : moments.features()) {
+    total.merge(Moments::from_parts({}, {}, {feature}));
+  }
+  return total;
+}
+
 // All 2^24 patterns from there on, neighbours in one column, on every target and as every dtype of 32 bits.
 void check_chunk(std::uint32_t first, std::vector<std::uint32_t>& chunk) {
   std::iota(chunk.begin(), chunk.end(), first);
@@ -80,13 +105,13 @@ void check_chunk(std::uint32_t first, std::vector<std::uint32_t>& chunk) {
   Feature expected;
   const std::uint32_t magnitude = first & 0x7fffffff;
   for (std::uint32_t field = magnitude >> 23; field < (magnitude >> 23) + 2; ++field) {
-    constexpr std::uint64_t binade = 1 << 23;
+    constexpr std::int64_t binade = 1 << 23;
     if (field == 255) {
       expected.counts.nan += binade - 1;
       ++(first >> 31 != 0 ? expected.counts.neginf : expected.counts.posinf);
       continue;
     }
-    const std::uint64_t least = field == 0 ? 0 : binade;
+    const std::uint64_t least = field == 0 ? 0 : std::uint64_t{binade};
     const int exponent = (field == 0 ? 1 : static_cast<int>(field)) - 150;
     const ExactSum sum = sum_of(least, binade) * ExactSum::from_integer(1, exponent);
     first >> 31 != 0 ? expected.sum -= sum : expected.sum += sum;
@@ -101,11 +126,13 @@ void check_chunk(std::uint32_t first, std::vector<std::uint32_t>& chunk) {
     Moments lanes({16});
     lanes.update(interleaved);
     for (const Moments& moments : {runs, lanes}) {
-      Moments total;
-      for (const Feature& feature : moments.features()) {
-        total.merge(Moments::from_parts({}, {}, {feature}));
-      }
-      ASSERT_TRUE(oracle::same(total, whole)) << target << " from " << std::hex << first;
+      ASSERT_TRUE(oracle::same(total_of(moments), whole)) << target << " from " << std::hex << first;
+    }
+    for (const DType dtype : {DType::int32, DType::uint32}) {
+      Moments moments({16});
+      moments.update({chunk.data(), dtype, interleaved.shape, interleaved.strides});
+      ASSERT_TRUE(oracle::same(total_of(moments), integers(dtype, first, chunk.size())))
+          << target << " " << name_of(dtype) << " from " << std::hex << first;
     }
   }
 }
