@@ -13,8 +13,6 @@ namespace {
 
 constexpr int least_exponent = -126;  // smaller numbers are refused
 
-constexpr kernels::Scheme scheme = kernels::scheme_of<Float32>();
-
 }  // namespace
 
 WeightedPanelSums::WeightedPanelSums(const kernels::Table& table, Feature* into, ExactSum* weights,

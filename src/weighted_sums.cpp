@@ -108,63 +108,46 @@ float to_float(typename Format::Bits bits) noexcept {
   }
 }
 
-// Weights as float32, checked; false if one is no normal float32 and not 0.
-class PackedWeights {
- public:
-  explicit PackedWeights(DType dtype) {
-    pack_ = with_format(dtype, []<class Format>(Format) -> Pack { return &PackedWeights::pack<Format>; });
+// Whether all are +0 or positive normal numbers.
+bool all_plain(const std::byte* from, std::int64_t count) noexcept {
+  bool plain = true;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto bits = load<std::uint32_t>(from + i * static_cast<std::int64_t>(sizeof(float)));
+    plain &= bits - 0x00800000 < 0x7f800000 - 0x00800000 || bits == 0;
   }
+  return plain;
+}
 
-  // `count` weights `stride` bytes apart.
-  bool add(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, float* to) const {
-    return pack_(from, stride, count, to);
+// `count` weights `stride` bytes apart as float32, checked; false if one is no normal float32 and not 0.
+template <class Format>
+bool pack_weights_of(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, float* to) {
+  if constexpr (std::is_same_v<Format, Float32>) {
+    if (stride == sizeof(float) && all_plain(from, count)) {
+      std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+      return true;
+    }
   }
-
- private:
-  using Pack = bool (*)(const std::byte*, std::ptrdiff_t, std::int64_t, float*);
-
-  template <class Format>
-  static bool pack(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, float* to) {
-    if constexpr (std::is_same_v<Format, Float32>) {
-      if (stride == sizeof(float) && all_plain(from, count)) {
-        std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
-        return true;
+  bool exact = true;
+  for (std::int64_t i = 0; i < count; ++i, from += stride) {
+    const Decoded w = decode<Format>(load<typename Format::Bits>(from));
+    check_weight(w);
+    to[i] = 0;
+    if (w.mantissa != 0) {
+      // ±mantissa · 2^exponent is a normal float32 if its highest bit is and it has at most 24.
+      const int length = 64 - std::countl_zero(w.mantissa);
+      const int top = length - 1 + w.exponent;
+      if (length - std::countr_zero(w.mantissa) > 24 || top < -126 || top > 127) {
+        exact = false;
+        continue;
       }
+      const auto fraction =
+          static_cast<std::uint32_t>(length > 24 ? w.mantissa >> (length - 24) : w.mantissa << (24 - length));
+      to[i] = std::bit_cast<float>((static_cast<std::uint32_t>(top + 127) << 23) | (fraction & 0x7fffff));
     }
-    bool exact = true;
-    for (std::int64_t i = 0; i < count; ++i, from += stride) {
-      const auto bits = load<typename Format::Bits>(from);
-      const Decoded w = decode<Format>(bits);
-      check_weight(w);
-      to[i] = 0;
-      if (w.mantissa != 0) {
-        // ±mantissa · 2^exponent is a normal float32 if its highest bit is and it has at most 24.
-        const int length = 64 - std::countl_zero(w.mantissa);
-        const int top = length - 1 + w.exponent;
-        if (length - std::countr_zero(w.mantissa) > 24 || top < -126 || top > 127) {
-          exact = false;
-          continue;
-        }
-        const auto fraction = static_cast<std::uint32_t>(length > 24 ? w.mantissa >> (length - 24)
-                                                                     : w.mantissa << (24 - length));
-        to[i] = std::bit_cast<float>((static_cast<std::uint32_t>(top + 127) << 23) | (fraction & 0x7fffff));
-      }
-    }
-    return exact;
   }
-
-  // Whether all are +0 or positive normal numbers.
-  static bool all_plain(const std::byte* from, std::int64_t count) {
-    bool plain = true;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto bits = load<std::uint32_t>(from + i * static_cast<std::int64_t>(sizeof(float)));
-      plain &= bits - 0x00800000 < 0x7f800000 - 0x00800000 || bits == 0;
-    }
-    return plain;
-  }
-
-  Pack pack_;
-};
+  return exact;
+}
+using PackWeights = bool (*)(const std::byte*, std::ptrdiff_t, std::int64_t, float*);
 
 // The range of weights that are +0 or positive normal numbers.
 WeightRange range_of_weights(const std::vector<float>& weights) {
@@ -192,7 +175,7 @@ class WeightedVectorSums final : public BlockSums {
         nest_(nest),
         features_(features),
         weights_(weights),
-        packed_weights_(w),
+        pack_weights_of_(with_format(w, []<class W>(W) -> PackWeights { return &pack_weights_of<W>; })),
         integers_(x, w, nest, features, weights) {}
 
   void add(const Position& at, std::int64_t rows, std::int64_t columns) override {
@@ -341,8 +324,8 @@ class WeightedVectorSums final : public BlockSums {
 
   bool pack_weights(const Position& at, std::int64_t rows, bool by_row) {
     if (by_row && at.at[where_operand] == nullptr) {
-      return packed_weights_.add(at.at[weights_operand], nest_.rows.strides[weights_operand], rows,
-                                 row_weights_.data());
+      return pack_weights_of_(at.at[weights_operand], nest_.rows.strides[weights_operand], rows,
+                              row_weights_.data());
     }
     // Weights where `where` is False are not looked at.
     bool exact = true;
@@ -358,7 +341,7 @@ class WeightedVectorSums final : public BlockSums {
           looked_at = any_present(row);
         }
         if (looked_at) {
-          exact &= packed_weights_.add(element.at[weights_operand], 0, 1, &to);
+          exact &= pack_weights_of_(element.at[weights_operand], 0, 1, &to);
         }
       }
     }
@@ -406,7 +389,7 @@ class WeightedVectorSums final : public BlockSums {
   const LoopNest& nest_;
   Feature* features_;
   ExactSum* weights_;
-  PackedWeights packed_weights_;
+  PackWeights pack_weights_of_;
   IntegerSums integers_;
   std::optional<WeightedPanelSums> sums_;
   std::int64_t first_feature_ = 0;
