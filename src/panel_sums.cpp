@@ -57,7 +57,7 @@ void PanelSums<Format>::anchor(std::size_t column, int exponent) {
     const kernels::Window& w = scheme.windows[i];
     start_[i][column] = w.mantissa * power_of_two(w.slope * exponent + w.offset + 52);
   }
-  limit_[column] = start_[scheme.square][column] * (2 - 0x1p-30);
+  limit_[column] = start_[scheme.square][column] * kernels::end_of_squares;
 }
 
 // Precondition: the group's exponents are set.

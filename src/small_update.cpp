@@ -68,7 +68,7 @@ class SmallPanel {
       state_.window[i] = window_[i].data();
     });
     for (std::size_t c = 0; c < columns_; ++c) {
-      limit_[c] = start_[scheme.square][c] * (2 - 0x1p-30);
+      limit_[c] = start_[scheme.square][c] * kernels::end_of_squares;
       from_[c] = kernels::smallest_allowed(scheme, exponent_[c], scheme.first_tier());
       wanted_[c] = -1;
     }

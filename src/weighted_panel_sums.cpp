@@ -48,7 +48,7 @@ void WeightedPanelSums::anchor(std::size_t column, int exponent) {
     const kernels::Window& w = kernels::weighted_windows[i];
     start_[i][column] = w.mantissa * power_of_two(w.slope * exponent + w.offset + range_.above + 52);
   }
-  limit_[column] = start_[1][column] * (2 - 0x1p-30);
+  limit_[column] = start_[1][column] * kernels::end_of_squares;
   const int spread = kernels::weighted_spread(range_.above - range_.least);
   from_[column] = kernels::scanned(std::max(exponent - spread, least_exponent), false);
 }

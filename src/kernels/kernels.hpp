@@ -13,7 +13,9 @@
 ///
 ///     Σx² <= (1 - 2^-30) · 2^(2E+8)     and     E - g <= capacity of the tier.
 ///
-/// It implies Σ|x| <= sqrt(256 · Σx²) < (1 - 2^-31) · 2^(E+8), by Cauchy and Schwarz. All accumulators are
+/// It implies Σ|x| <= sqrt(256 · Σx²) < (1 - 2^-32) · 2^(E+8), by Cauchy and Schwarz. (The check lets Σx² be
+/// greater by the rests that it does not see, at most 2^(2E-37). The slack of 2^-30 is needed: without any,
+/// an accumulator may come to the very end of its binade, where its unit doubles.) All accumulators are
 /// float64. Each holds an integer number of its unit 2^u, below 2^53 of them: all additions are exact. An
 /// *anchored* one starts at start = mantissa · 2^(u+52) and takes of each y the multiple of its unit next to
 /// y, d; the rest, y - d, is at most half a unit and is exact (fma where y is a product). Its unit stays
@@ -55,7 +57,7 @@
 /// weighted, of float32 x and float32 w >= 0, w = 0 where nothing counts: y = w·x is exact (48 bits), y·x = p
 /// + e as above. The weights are below 2^F and, if not 0, at least 2^n; h = n - 23 is their grid, m = g + 23,
 /// and in the bound Σwx² <= (1 - 2^-30) · 2^(Z+8), with Z = 2E + F, takes the place of Σx²: then Σ|y| <=
-/// sqrt(Σw · Σwx²) < (1 - 2^-31) · 2^(E+F+8). All as tier 2 of wide, with y for x, E + F for E in its sum and
+/// sqrt(Σw · Σwx²) < (1 - 2^-32) · 2^(E+F+8). All as tier 2 of wide, with y for x, E + F for E in its sum and
 /// Z for 2E, but
 ///     RQ  += rest of Q              as in tier 1
 ///     W   w as integers of unit 2^(F-48): n >= F - 25, below 2^48 each
@@ -84,6 +86,8 @@ inline constexpr std::size_t panel_rows = 256;
 inline constexpr std::size_t panels_per_window = 1024;
 inline constexpr std::size_t tiers = 3;
 inline constexpr std::size_t max_windows = 8;
+/// The largest good end of an accumulator of squares, by its start.
+inline constexpr double end_of_squares = 2 - 0x1p-30;
 
 enum class Sum : std::uint8_t { x, squares, weights };
 

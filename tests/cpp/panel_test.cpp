@@ -45,7 +45,7 @@ struct State {
       panel.window[i] = window[i].data();
     }
     for (std::size_t c = 0; c < columns; ++c) {
-      limit.push_back(start[scheme.square][c] * (2 - 0x1p-30));
+      limit.push_back(start[scheme.square][c] * end_of_squares);
       from.push_back(smallest_allowed(scheme, exponents[c], tier));
       wanted.push_back(c % 7 == 6 ? 0 : -1);
     }
