@@ -14,9 +14,10 @@ namespace exactnorm {
 
 /// Exponents of the values of a column that are neither zero nor NaN, and whether there is a NaN.
 struct ColumnRange {
-  int above = INT_MIN;  ///< all are below 2^above, more than any format has if one is infinite; INT_MIN if
-                        ///< there is none
-  int grid = INT_MAX;  ///< all are multiples of 2^grid
+  /// All are below 2^above: more than any format has if one is infinite, INT_MIN if there is none.
+  int above = INT_MIN;
+  /// All are multiples of 2^grid.
+  int grid = INT_MAX;
   bool nan = false;
 
   void include(const ColumnRange& other) noexcept {
