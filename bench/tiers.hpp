@@ -12,8 +12,8 @@ namespace bench {
 /// What updates under measurement count into.
 inline exactnorm::TierCounts panels{};
 
-/// Shares of the panels that `run` summed in tiers 0 and 1, in tier 2 and in integers, as a JSON list; null if it
-/// counted none.
+/// Shares of the panels that `run` summed in tiers 0 and 1, in tier 2 and in integers, as a JSON list; null
+/// if it counted none.
 inline std::string tier_shares(const std::function<void()>& run) {
   panels = {};
   run();
