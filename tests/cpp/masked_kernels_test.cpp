@@ -33,7 +33,7 @@ struct Operands {
 class Data {
  public:
   Data(DType dtype, std::int64_t rows, std::int64_t columns, const std::string& family, std::uint64_t seed)
-      : dtype_(dtype), shape_{rows, columns}, random_(seed) {
+      : shape_{rows, columns}, random_(seed) {
     const auto count = static_cast<std::size_t>(rows * columns);
     bits_.resize(count);
     if (dtype == DType::float32 || dtype == DType::bfloat16) {
@@ -112,7 +112,6 @@ class Data {
     return kind == 2 ? contiguous(double_weights_.data(), shape) : contiguous(float_weights_.data(), shape);
   }
 
-  DType dtype_;
   Shape shape_;
   std::mt19937_64 random_;
   std::vector<std::uint64_t> bits_;
