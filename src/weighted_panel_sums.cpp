@@ -66,6 +66,9 @@ void WeightedPanelSums::spill(std::size_t column) {
 }
 
 void WeightedPanelSums::flush() {
+  if (range_.above == INT_MIN) {
+    return;  // nothing has come yet
+  }
   for (std::size_t column = 0; column < columns_; ++column) {
     spill(column);
   }
@@ -89,9 +92,7 @@ bool WeightedPanelSums::fit_weights(const WeightRange& range) {
   if (!fits(range)) {
     return false;
   }
-  if (range_.above != INT_MIN) {
-    flush();
-  }
+  flush();
   range_ = fits(both) ? both : range;
   for (std::size_t column = 0; column < columns_; ++column) {
     anchor(column, exponent_[column]);

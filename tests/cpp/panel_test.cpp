@@ -87,6 +87,9 @@ class Panel : public ::testing::Test {
     if (x == 0) {
       return sign;
     }
+    if (std::isinf(x)) {
+      return static_cast<Bits>(sign | special);
+    }
     int exponent = 0;
     const double mantissa = std::frexp(x, &exponent);
     const int field = exponent - 1 + Format::special / 2;
