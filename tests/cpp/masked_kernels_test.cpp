@@ -169,14 +169,15 @@ TEST_P(MaskedKernels, EveryDTypeInManyShapes) {
 }
 
 TEST_P(MaskedKernels, EveryFamily) {
+  constexpr std::pair<int, int> shapes[] = {{900, 7}, {5000, 1}, {300, 32}};
   std::uint64_t seed = 10;
   for (const std::string& family : families::Generator<float>::names()) {
-    for (const auto& [rows, columns] : {std::pair{900, 7}, {5000, 1}, {300, 32}}) {
-      expect_same(DType::float32, rows, columns, family, GetParam(), ++seed);
-      expect_same(DType::float64, rows, columns, family, GetParam(), ++seed);
-      if (HasFatalFailure()) {
-        return;
-      }
+    ++seed;
+    expect_same(DType::float32, shapes[seed % 3].first, shapes[seed % 3].second, family, GetParam(), seed);
+    expect_same(DType::float64, shapes[(seed + 1) % 3].first, shapes[(seed + 1) % 3].second, family,
+                GetParam(), seed);
+    if (HasFatalFailure()) {
+      return;
     }
   }
 }
