@@ -14,8 +14,7 @@ namespace {
 
 constexpr std::int64_t block_bytes =
     4 << 20;  // long enough to forget the cost of a block, short enough to share out and to interrupt
-constexpr std::int64_t weighted_block = 1
-                                        << 16;  // elements: at some 200 ns each, 13 ms between looks at stop
+constexpr std::int64_t weighted_block = 1 << 16;      // elements: 1 to 2 ms between looks at stop
 constexpr std::int64_t min_bytes_a_thread = 1 << 20;  // less does not pay for waking a thread
 constexpr std::int64_t max_block_columns = 4096;
 constexpr std::int64_t min_run = 1024;

@@ -37,7 +37,6 @@ class Packing {
   [[nodiscard]] const Bits* data() const noexcept { return buffer_.data(); }
 
  private:
-  [[nodiscard]] std::int64_t stride(const Loop& loop, Operand operand) const { return loop.strides[operand]; }
   void copy_row(const std::byte* x, std::int64_t columns, Bits* to) const;
   std::size_t select(const Position& at, std::int64_t rows, LeftOut& lost);
   std::size_t select_rows(const Position& at, std::int64_t rows, std::int64_t columns);

@@ -1,7 +1,7 @@
 #include "panel_sums.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 #include <utility>
 
 #include "column_range.hpp"

@@ -42,8 +42,7 @@ class VectorSums final : public BlockSums {
                nest_.rows.strides[data_operand] / item, columns, at.feature);
       return;
     }
-    const std::int64_t fold = rows_to_fold(columns, group);
-    const std::int64_t most = std::max(packed_elements / columns / fold, std::int64_t{1}) * fold;
+    const std::int64_t most = packed_rows(columns);
     Position next = at;
     while (rows > 0) {
       const std::size_t packed = packing_.next(
@@ -83,6 +82,12 @@ class VectorSums final : public BlockSums {
                        (columns == 1 && nest_.rows.strides[data_operand] == item));
   }
 
+  // So many rows are packed at a time: a whole number of folded ones.
+  static std::int64_t packed_rows(std::int64_t columns) {
+    const std::int64_t fold = rows_to_fold(columns, group);
+    return std::max(packed_elements / columns / fold, std::int64_t{1}) * fold;
+  }
+
   void add_rows(const Bits* x, std::int64_t rows, std::int64_t row_stride, std::int64_t columns,
                 std::int64_t feature) {
     const std::int64_t fold = rows_to_fold(columns, group);
@@ -111,8 +116,7 @@ class VectorSums final : public BlockSums {
   // Columns that fill no group, packed so that they can be folded.
   void add_tail(const Bits* x, std::int64_t rows, std::int64_t row_stride, std::int64_t columns,
                 std::int64_t feature) {
-    const std::int64_t fold = rows_to_fold(columns, group);
-    const std::int64_t most = std::max(packed_elements / columns / fold, std::int64_t{1}) * fold;
+    const std::int64_t most = packed_rows(columns);
     tail_rows_.resize(static_cast<std::size_t>(std::min(rows, most) * columns));
     while (rows > 0) {
       const std::int64_t count = std::min(rows, most);

@@ -62,7 +62,7 @@
 ///     RQ  += rest of Q              as in tier 1
 ///     W   w as integers of unit 2^(F-48): n >= F - 25, below 2^48 each
 ///   exact for (E - m) + (F - n) <= 41, so that y is a multiple of 2^(E+F-87), and 2(E - m) + (F - n) <= 71,
-///   so that p is one of 2^(Z-132) and e of 2^(Z-140).
+///   so that e is one of 2^(Z-140) (80 would do for p, one of 2^(Z-132)).
 ///
 /// What an accumulator leaves behind is its number of units: the difference of two bit patterns in one
 /// binade. Those that start at 0 are first moved to 1.5 · 2^(u+52), exact as they hold at most 51 bits. That
@@ -159,14 +159,11 @@ constexpr Scheme short_integer() { return {narrow_windows, 5, 16, {22, 0, 0}, 1,
 }  // namespace detail
 
 /// The weighted scheme; F is to be added to the exponents of all its units.
-inline constexpr std::array<Window, max_windows> weighted_windows{{{Sum::x, 1, -43, 1.5},
-                                                                   {Sum::squares, 2, -44, 1.0},
-                                                                   {Sum::squares, 2, -88, 1.5},
-                                                                   {Sum::x, 1, -87, 1.5},
-                                                                   {Sum::squares, 2, -96, 1.5},
-                                                                   {Sum::squares, 2, -140, 1.5},
-                                                                   {Sum::squares, 2, -132, 1.5},
-                                                                   {Sum::weights, 0, -48, 1.5}}};
+inline constexpr std::array<Window, max_windows> weighted_windows = [] {
+  std::array<Window, max_windows> windows = detail::wide_windows;
+  windows[7] = {Sum::weights, 0, -48, 1.5};  // in the place of tier 2's last rest
+  return windows;
+}();
 inline constexpr int max_weight_spread = 25;  ///< F - n
 /// The largest E - m of a column.
 constexpr int weighted_spread(int weight_spread) noexcept {

@@ -35,7 +35,7 @@ struct WeightedSums {
   }
 };
 
-// One vector of columns; w_row_stride 0 columns apart where `by_row`, else one weight for each value.
+// One vector of columns; one weight for each row where `by_row`, else one for each value.
 template <bool by_row>
 HWY_INLINE bool sum_weighted_vector(const float* x, std::ptrdiff_t x_stride, const float* w,
                                     std::ptrdiff_t w_stride, std::size_t rows, std::size_t column,
