@@ -99,7 +99,8 @@ class Layer:
         """The variance that calls use; see `mean`."""
         return self._statistics()[1]
 
-    def _statistics(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def _statistics(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Mean, variance and divisor."""
         return self._impl.statistics(self._impl.dtype == "float64")
 
     @property

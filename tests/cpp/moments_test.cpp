@@ -337,8 +337,9 @@ TEST(Moments, AFailedFirstUpdateLeavesNothing) {
   weights[90000] = -1;
   Moments moments({1}, {"a"});
   UpdateOptions options;
-  options.weights = list(weights);
-  const TensorView column = rows(x.data(), static_cast<std::int64_t>(x.size()), 1);
+  const Shape shape{static_cast<std::int64_t>(x.size())};
+  options.weights = contiguous(weights.data(), shape);
+  const TensorView column = rows(x.data(), x.size(), 1);
   EXPECT_THAT([&] { moments.update(column, {}, options); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("weights")));
   EXPECT_EQ(moments, Moments({1}, {"a"}));
