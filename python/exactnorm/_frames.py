@@ -14,7 +14,6 @@ from exactnorm import _core
 from exactnorm._apply import numpy_dtype, view
 from exactnorm._arguments import threads_of
 from exactnorm._frame_kinds import Frame, frame_of
-from exactnorm._learn import is_one_axis
 from exactnorm._tables import read_table
 
 NDArray = npt.NDArray[Any]
@@ -73,8 +72,9 @@ def _choose_by_name(
     unknown = [label for label in wanted or () if label not in learned]
     if unknown:
         raise ValueError(f"the layer has not learned {_listed(unknown)}; it has learned {_listed(learned)}")
-    labels = [label for label in learned if wanted is None or label in wanted]
-    missing = [label for label in labels if label not in set(frame.labels)]
+    labels = list(learned) if wanted is None else sorted(wanted, key=list(learned).index)
+    present = set(frame.labels)
+    missing = [label for label in labels if label not in present]
     if missing:
         raise ValueError(f"the frame has no column {_listed(missing)}, which the layer has learned")
     chosen = _places(frame, labels)
@@ -146,7 +146,7 @@ class _Application:
         self._opposite, self._threads = opposite, threads_of(threads)
         self._features = features
         self._order = [i for own in features for i in own]
-        self._is_flat = layer.built and is_one_axis(layer)
+        self._is_flat = layer.built and layer.rank == 1 and not layer.axes
         self._count = layer.statistics(False)[0].size if layer.built and layer.axes else len(self._order)
         self._layer = layer
         # On no rows: builds the layer, checks the shape, and warns now rather than when a query runs.
