@@ -180,7 +180,7 @@ class _Application:
         step = max(1, _SCRATCH_BYTES // (self._count * out.itemsize))
         for first in range(0, rows, step):
             count = min(step, rows - first)
-            zeros = _core.Column(_core.View(np.broadcast_to(np.float32(0), count), "float32"))
+            zeros = _core.Column(_core.View(np.zeros(count, np.float32), "float32"))
             all_columns = [zeros] * self._count
             for i, column in zip(self._order, columns, strict=True):
                 all_columns[i] = column.slice(first, count)

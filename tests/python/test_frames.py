@@ -141,9 +141,9 @@ def test_columns_of_a_layer_without_names() -> None:
     frame = pl.DataFrame({"s": ["x"], "p": [2], "b": [True], "q": [18.0]})
     assert layer.transform_frame(frame).rows() == [("x", 1, True, 0)]
     assert layer.transform_frame(frame, ["q", "p"]).rows() == [("x", -2, True, 17)]
-    with pytest.raises(ValueError, match="2 features.*numeric columns have 3: 'p', 'q', 'r'.*columns="):
+    with pytest.raises(ValueError, match=r"2 features.*numeric columns have 3: 'p', 'q', 'r'.*columns="):
         layer.transform_frame(frame.with_columns(r=pl.lit(1.0)))
-    with pytest.raises(ValueError, match="2 features.*columns have 1: 'p'"):
+    with pytest.raises(ValueError, match=r"2 features.*columns have 1: 'p'"):
         layer.transform_frame(frame, ["p"])
     with pytest.raises(ValueError, match="no column 'zz'; it has 's', 'p', 'b', 'q'"):
         layer.transform_frame(frame, ["p", "zz"])
@@ -151,7 +151,7 @@ def test_columns_of_a_layer_without_names() -> None:
         layer.transform_frame(frame.select("s"))
     with pytest.raises(ValueError, match="columns to normalize, got none"):
         layer.transform_frame(frame, [])
-    with pytest.raises(TypeError, match="'s'.*not a number"):
+    with pytest.raises(TypeError, match=r"'s'.*not a number"):
         layer.transform_frame(frame, ["s", "p"])
     vectors = pa.table({"v": pa.array([[2.0, 18.0]], pa.list_(pa.float32(), 2)), "w": ["x"]})
     assert layer.transform_frame(vectors).to_pylist() == [{"v": [1, 0], "w": "x"}]
@@ -174,7 +174,7 @@ def test_errors_name_the_columns() -> None:
         layer.transform_frame(frame, "a")
     with pytest.raises(TypeError, match="'a'"):
         layer.transform_frame(frame.assign(a="text"))
-    with pytest.raises(TypeError, match="a.*decimal"):
+    with pytest.raises(TypeError, match=r"a.*decimal"):
         layer.transform_frame(duckdb.sql("SELECT 1.5 AS a, 2 AS n"))
     wide = pa.table({"emb": pa.array([[1.0, 2.0, 3.0]], pa.list_(pa.float64(), 3))})
     with pytest.raises(ValueError, match=r"'emb' has 3 features.*'emb\[0\]', 'emb\[1\]'"):
@@ -242,12 +242,12 @@ def test_dtypes_that_frames_have() -> None:
     assert brain.transform_frame({"a": [1.0]})["a"].dtype == ml_dtypes.bfloat16
     with pytest.raises(ValueError, match="no nullable float16 for column 'a'"):
         half.transform_frame(pd.DataFrame({"a": pd.array([1.0], "Float64")}))
-    with pytest.raises(ValueError, match="float16.*float32"):
+    with pytest.raises(ValueError, match=r"float16.*float32"):
         half.transform_frame(duckdb.from_arrow(frame))
     for made in (frame, pl.from_arrow(frame), frame.to_pandas(), duckdb.from_arrow(frame)):
-        with pytest.raises(ValueError, match="bfloat16.*float32"):
+        with pytest.raises(ValueError, match=r"bfloat16.*float32"):
             brain.transform_frame(made)
-    with pytest.raises(ValueError, match="polars.*bfloat16"):
+    with pytest.raises(ValueError, match=r"polars.*bfloat16"):
         brain.transform_frame({"a": pl.Series([1.0])})
 
 
@@ -328,7 +328,7 @@ def test_lazy_frames_are_learned() -> None:
     assert m == en.Moments.from_data({"x": np.arange(300_000.0) * 2})
     calls = []
     bad = pl.DataFrame({"s": ["x"]}).lazy().map_batches(lambda frame: calls.append(len(frame)) or frame)
-    with pytest.raises(TypeError, match="'s'|column s|s:"):
+    with pytest.raises(TypeError, match="column 's'"):
         en.Moments.from_data(bad)
     assert sum(calls) == 0  # noticed by the schema
 
