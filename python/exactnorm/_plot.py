@@ -42,12 +42,12 @@ def plot_features(labels: Sequence[str], mean: NDArray, std: NDArray, ax: Any) -
     _scale(ax, "y", reach[drawn])
     places = np.arange(size)
     low, high, middle = (np.where(drawn, values, np.nan) for values in (mean - std, mean + std, mean))
-    ax.fill_between(places, low, high, step="mid", alpha=0.35, linewidth=0, label="± sd")
-    ax.plot(places, middle, drawstyle="steps-mid", linewidth=1, label="mean")
+    ax.fill_between(places, low, high, step="mid", alpha=0.35, linewidth=0)
+    ax.plot(places, middle, drawstyle="steps-mid", linewidth=1)
     if not drawn.all():
         gaps = np.flatnonzero(~drawn)
         ax.plot(gaps, np.full(gaps.size, 0.02), "x", transform=ax.get_xaxis_transform(), label="not finite")
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+        ax.legend(loc="upper right")
     ax.set_xlim(-0.5, size - 0.5)
     _name_some(ax, labels)
     return ax
@@ -63,24 +63,23 @@ def plot_drift(rows: Sequence[DriftRow], ax: Any, most: int) -> Any:
     drawn = np.abs(shift) < _LARGEST
     bars = drawn & (width < _LARGEST)
     ax = _axes(ax, len(shown))
-    what = "shift, in standard deviations of before"
+    what = "mean ± sd after, in standard deviations of before (grey)"
     if np.any(np.abs(shift[bars]) + width[bars] > 10):
         ax.set_xscale("symlog", linthresh=1, subs=[2, 5])
         ax.xaxis.set_major_formatter("{x:g}")
-        what += " (logarithmic beyond ±1)"
+        what += ", logarithmic beyond"
     ax.set_xlabel(what)
     if len(shown) < len(rows):
         ax.set_ylabel(f"the {len(shown)} of {len(rows):,} features that differ most")
-    ax.axvspan(-1, 1, color="0.5", alpha=0.2, linewidth=0, label="before: mean ± sd")
+    ax.axvspan(-1, 1, color="0.5", alpha=0.2, linewidth=0)
     ax.axvline(0, color="0.5", linewidth=1)
-    ax.errorbar(shift[bars], places[bars], xerr=width[bars], fmt="o", capsize=3, label="after: mean ± sd")
+    ax.errorbar(shift[bars], places[bars], xerr=width[bars], fmt="o", capsize=3)
     ax.plot(shift[drawn & ~bars], places[drawn & ~bars], "oC0")
     for sign, marker in ((1, ">"), (-1, "<")):  # at the edge, as it has gone out of sight
         gone = np.flatnonzero(~drawn & (np.sign(shift) == sign))
         edge = np.full(gone.size, 0.5 + 0.48 * sign)
         ax.plot(edge, gone, marker + "C0", transform=ax.get_yaxis_transform())
     _name_rows(ax, [row.feature for row in shown], list(map(_drift_text, shown)))
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     return ax
 
 
