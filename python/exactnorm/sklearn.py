@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from exactnorm._extras import needs
 from exactnorm._moments import Moments
-from exactnorm._scaler import Converted, Exact, apply_steps, learn_sparse
+from exactnorm._scaler import Converted, Exact, check, empty_features, learn_sparse, standardize
 from exactnorm._tables import table_kind
+from exactnorm._warn import warn
 
 with needs("sklearn", "exactnorm.sklearn"):
     import sklearn.preprocessing
@@ -119,7 +120,7 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             unless with_mean is False. The scaler is as it was.
         """
         with self._all_or_nothing():
-            self._state = Exact(self._learned(X, sample_weight, reset=True))
+            self._use(self._learned(X, sample_weight, reset=True))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -138,7 +139,7 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         with self._all_or_nothing():
             known = self._known()
             learned = self._learned(X, sample_weight, reset=known is None)
-            self._state = Exact(learned if known is None else known + learned)
+            self._use(learned if known is None else known + learned)
         return self
 
     def merge(self, others: StandardScaler | Moments | Iterable[StandardScaler | Moments]) -> Self:
@@ -167,25 +168,21 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         >>> monday.merge(tuesday).mean_
         array([3.])
         """
-        if isinstance(others, (StandardScaler, Moments)):
-            others = [others]
         total = self._known()
-        for other in others:
+        for other in others if isinstance(others, Iterable) else [others]:
             moments = _exact(other)
             total = moments.copy() if total is None else total + moments
         if total is not None:
             self._use(total)
         return self
 
-    def forget(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
+    def forget(self, X: Any, sample_weight: Any = None) -> Self:
         """Take away what was learned.
 
         Parameters
         ----------
         X : array-like, data frame, sparse matrix, StandardScaler or Moments
             Data as for `fit`, or what has learned them.
-        y : None
-            Ignored.
         sample_weight : array-like of shape (n_samples,), optional
             Those the data were learned with.
 
@@ -270,7 +267,7 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         scaler = cls()
         attributes = copies.deepcopy(vars(fitted))
         statistics = [attributes.pop(name) for name in _STATISTICS]
-        vars(scaler).update(attributes)
+        scaler.__dict__.update(attributes)
         scaler._state = Converted(*statistics)
         return scaler
 
@@ -348,7 +345,7 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             learn_sparse(moments, X, sample_weight)
         elif not is_frame:
             moments.update(X, weights=sample_weight)
-        _check(moments)
+        check(moments)
         return moments
 
     def _names(self) -> list[str] | None:
@@ -357,7 +354,8 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return names if names and len(set(names)) == len(names) else None
 
     def _use(self, moments: Moments) -> None:
-        _check(moments)
+        check(moments)
+        warn(empty_features(moments), RuntimeWarning)
         self.n_features_in_ = moments.shape[0]
         if moments.names is not None:
             self.feature_names_in_ = np.array(moments.names, object)
@@ -369,8 +367,8 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     def _refuse_to_center(self) -> None:
@@ -380,22 +378,18 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _apply(self, X: Any, copy: bool | None, *, inverse: bool) -> Any:
         in_place = not (self.copy if copy is None else copy)
         dtype = np.dtype(X.dtype if X.dtype in _FLOATS else np.float64)
-        wide = np.promote_types(dtype, np.float32)
-        mean = [self._state.read("mean", wide)] if self.with_mean else []
-        scale = [self._state.read("std", wide)] if self.with_std else []
         if issparse(X):
             self._refuse_to_center()
             X = X.astype(dtype, copy=not (in_place and X.data.flags.writeable))
-            for values in scale:
-                (np.multiply if inverse else np.divide)(X.data, values[X.indices], out=X.data)
+            if self.with_std:
+                scale = self._state.read("std", dtype)[X.indices]
+                (np.multiply if inverse else np.divide)(X.data, scale, out=X.data)
             return X
         in_place = in_place and X.dtype == dtype and X.flags.writeable
         out = X if in_place else np.empty_like(X, dtype)
-        if inverse:
-            steps = [(np.multiply, s) for s in scale] + [(np.add, m) for m in mean]
-        else:
-            steps = [(np.subtract, m) for m in mean] + [(np.divide, s) for s in scale]
-        return apply_steps(steps, X, out)
+        return standardize(
+            self._state, X, out, with_mean=self.with_mean, with_std=self.with_std, inverse=inverse
+        )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")
@@ -422,14 +416,3 @@ def _exact(source: object) -> Moments:
     if isinstance(source._state, Converted):
         raise RuntimeError(_NOT_EXACT)
     return source._state.moments
-
-
-def _check(moments: Moments) -> None:
-    """Refuse infinities, as scikit-learn does, and Moments of no data."""
-    infinities = moments.posinf_count + moments.neginf_count
-    if infinities.any():
-        i = int(infinities.argmax())
-        name = repr(moments.names[i]) if moments.names else i
-        raise ValueError(f"expected finite numbers or NaN, got {infinities[i]} infinities in feature {name}")
-    if not (moments.count + moments.nan_count + moments.null_count).any():
-        raise ValueError("expected data, but no sample is left to learn from")
