@@ -262,7 +262,7 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         array([[5.]])
         """
         if not isinstance(fitted, sklearn.preprocessing.StandardScaler):
-            raise TypeError(f"expected a StandardScaler of scikit-learn, got a {type(fitted).__name__}")
+            raise TypeError(f"expected sklearn.preprocessing.StandardScaler, got {_kind(fitted)}")
         check_is_fitted(fitted)
         scaler = cls()
         attributes = copies.deepcopy(vars(fitted))
@@ -409,10 +409,12 @@ def _exact(source: object) -> Moments:
             raise ValueError(f"expected Moments of shape (n_features,), got {source.shape}")
         return source
     if not isinstance(source, StandardScaler):
-        raise TypeError(
-            f"expected exactnorm.sklearn.StandardScaler or Moments, got a {type(source).__name__}"
-        )
+        raise TypeError(f"expected exactnorm.sklearn.StandardScaler or Moments, got {_kind(source)}")
     check_is_fitted(source)
     if isinstance(source._state, Converted):
         raise RuntimeError(_NOT_EXACT)
     return source._state.moments
+
+
+def _kind(x: object) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__}"
