@@ -204,13 +204,14 @@ def test_fit_does_not_copy(dtype: str) -> None:
     x = np.ones((200_000, 10), dtype)
     mixed = pd.DataFrame({"a": np.ones(500_000), "b": np.ones(500_000, dtype)})
     for data in (x, np.asfortranarray(x), x[::-1], mixed):
+        StandardScaler().fit(data[:9])  # what is imported by the first call is not counted
         tracemalloc.start()
         try:
             StandardScaler().fit(data)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        assert peak < 2e6 < x.nbytes
+        assert peak < 1e5
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
