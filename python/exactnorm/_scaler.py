@@ -83,6 +83,15 @@ def _weights(moments: Moments) -> NDArray:
     return np.array([float.fromhex(text.decode()) for text in sums])
 
 
+def learn_frame(moments: Moments, frame: Any, weights: NDArray | None) -> bool:
+    """Add the columns of a frame where they are; False if they are of objects, or sparse."""
+    try:
+        moments.update(frame, weights=weights)
+    except TypeError:
+        return False
+    return True
+
+
 def learn_sparse(moments: Moments, x: Any, weights: NDArray | None) -> None:
     """Add the rows of a sparse matrix, a few at a time made dense."""
     x = x.tocsr()

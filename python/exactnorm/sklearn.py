@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from exactnorm._extras import needs
 from exactnorm._moments import Moments
-from exactnorm._scaler import Converted, Exact, check, empty_features, learn_sparse, standardize
+from exactnorm._scaler import Converted, Exact, check, empty_features, learn_frame, learn_sparse, standardize
 from exactnorm._tables import table_kind
 from exactnorm._warn import warn
 
@@ -22,7 +22,13 @@ with needs("sklearn", "exactnorm.sklearn"):
     import sklearn.preprocessing
     from scipy.sparse import issparse
     from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
-    from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
+    from sklearn.utils.validation import (
+        _check_sample_weight,
+        _get_feature_names,
+        check_array,
+        check_is_fitted,
+        validate_data,
+    )
 
 __all__ = ["StandardScaler"]
 
@@ -249,9 +255,9 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def from_sklearn(cls, fitted: sklearn.preprocessing.StandardScaler) -> Self:
         """Convert a fitted scaler of scikit-learn.
 
-        The result transforms dense data as that does, bit for bit. What scikit-learn has learned is rounded,
-        so there is nothing exact to go on from: `partial_fit`, `merge` and `forget` raise RuntimeError and
-        `moments_` is absent, until `fit` learns anew.
+        The result transforms dense float64 data as that does, bit for bit. What scikit-learn has learned is
+        rounded, so there is nothing exact to go on from: `partial_fit`, `merge` and `forget` raise
+        RuntimeError and `moments_` is absent, until `fit` learns anew.
 
         Examples
         --------
@@ -330,28 +336,21 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _learned(self, X: Any, sample_weight: Any, *, reset: bool) -> Moments:
         """Learn data aside, which are read once: infinities are found in what was learned."""
         how = {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "ensure_all_finite": False}
-        is_frame = hasattr(X, "columns") and table_kind(X) is not None
+        is_frame = _get_feature_names(X) is not None and table_kind(X) is not None
         X = validate_data(self, X, reset=reset, **({"skip_check_array": True} if is_frame else how))
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        moments = Moments(self.n_features_in_, self._names())
-        if is_frame:
-            try:
+        names = list(getattr(self, "feature_names_in_", ()))
+        moments = Moments(self.n_features_in_, names)
+        if not (is_frame and names and learn_frame(moments, X, sample_weight)):
+            X = check_array(X, estimator=self, **how) if is_frame else X
+            if issparse(X):
+                self._refuse_to_center()
+                learn_sparse(moments, X, sample_weight)
+            else:
                 moments.update(X, weights=sample_weight)
-            except TypeError:  # numbers in object or sparse columns, of which scikit-learn makes an array
-                is_frame, X = False, check_array(X, estimator=self, **how)
-        if issparse(X):
-            self._refuse_to_center()
-            learn_sparse(moments, X, sample_weight)
-        elif not is_frame:
-            moments.update(X, weights=sample_weight)
         check(moments)
         return moments
-
-    def _names(self) -> list[str] | None:
-        """Return the features' names, if they tell them apart."""
-        names = list(getattr(self, "feature_names_in_", ()))
-        return names if names and len(set(names)) == len(names) else None
 
     def _use(self, moments: Moments) -> None:
         check(moments)
