@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from exactnorm._onnx.scale import NDArray
 
 # What exporters leave between a layer's weights and its arithmetic; each gives the same bits everywhere.
-FOLDED = {"Cast", "Constant", "Identity", "Max", "Reshape", "Sqrt", "Squeeze", "Unsqueeze"}
+FOLDED = {"Clip", "Constant", "Identity", "Max", "Sqrt"}
 
 
 def model_input(model: Any, name: str | None) -> Any:
@@ -51,6 +51,11 @@ def code_of(dtype: str) -> int:
     if dtype == "bfloat16":
         return int(TensorProto.BFLOAT16)
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def operator_of(node: Any) -> str:
+    """Return the name of a node's operator, behind its domain if that is not the standard one."""
+    return str(node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}")
 
 
 def shape_of(info: Any) -> tuple[int | str | None, ...]:
@@ -133,8 +138,8 @@ class Values:
                 raise ValueError(f"the values of {name!r} are in a file beside the model: load them too")
             return np.asarray(numpy_helper.to_array(tensor))
         node = self._makers.get(name)
-        if node is None or node.op_type not in FOLDED or node.domain not in ("", "ai.onnx"):
-            return None
+        if node is None or operator_of(node) not in FOLDED or (node.op_type == "Clip" and node.attribute):
+            return None  # Clip had its bounds as attributes once, and the evaluator is of today
         inputs = {key: self._constant(key) for key in node.input if key}
         if any(value is None for value in inputs.values()):
             return None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from onnx import helper
 
 from exactnorm._normalization import Normalization
-from exactnorm._onnx.graphs import Values, dtype_named, dtype_of, model_input, shape_of
+from exactnorm._onnx.graphs import Values, dtype_named, dtype_of, model_input, operator_of, shape_of
 from exactnorm._onnx.scale import INPUTS, OUTPUTS, NDArray, computing_type, metadata_key, scale_of
 
-PAIRS = (("Sub", "Div"), ("Mul", "Add"))
+SCALER = "ai.onnx.ml.Scaler"
 
 
 class Found(NamedTuple):
@@ -38,8 +38,8 @@ def from_onnx(model: Any, input_name: str | None = None) -> Normalization:
     """Read the normalization that a model begins with.
 
     It may come from `to_onnx` or `embed`, or from elsewhere: subtract a constant, then divide by one;
-    multiply by a constant, then add one (invert=True); or the Scaler operator, as scikit-learn's converters
-    write it. What the model does afterwards does not matter.
+    multiply by a constant, then add one (invert=True); or what tf2onnx and scikit-learn's converter write,
+    subtract and multiply by the reciprocal. What the model does afterwards does not matter.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def from_onnx(model: Any, input_name: str | None = None) -> Normalization:
     -------
     Normalization
         Built, with given mean and variance. For inputs of the model's dtype its results are those of the
-        graph, bit for bit; those of a Scaler, which multiplies by a reciprocal, may be 3 ulp off. The
+        graph, bit for bit; of a graph that multiplies by a reciprocal they are at most 2 ulp off. The
         variance is that of the layer that was exported, or the square of the divisor.
 
     Raises
@@ -95,51 +95,75 @@ def _metadata(model: Any, input_name: str) -> Metadata | None:
         if entry.key == metadata_key(input_name):
             try:
                 about = json.loads(entry.value)
-                Normalization.from_config(about["config"])
-                return Metadata(about["config"], np.array([float(number) for number in about["variance"]]))
+                config = Normalization.from_config(about["config"]).get_config()
+                return Metadata(config, np.array([float(number) for number in about["variance"]]))
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"the model's metadata {entry.key!r} are damaged: {error!r}") from error
     return None
 
 
+class Step(NamedTuple):
+    """A node that follows on another, and the type that it results in."""
+
+    operator: str
+    value: str
+    node: Any
+    dtype: str
+
+
+def _steps(values: Values, info: Any) -> Iterator[Step]:
+    dtype = dtype_of(info)
+    for value, node in values.chain(info.name):
+        operator, before = operator_of(node), dtype
+        if operator == "Cast":
+            dtype = dtype_named(next(a.i for a in node.attribute if a.name == "to"))
+        elif operator == SCALER:
+            dtype = "float32"
+        if operator != "Cast" or dtype != before:  # Keras exports Casts that do nothing
+            yield Step(operator, value, node, dtype)
+
+
 def _find(values: Values, info: Any, metadata: Metadata | None) -> Found:
-    steps = list(values.chain(info.name))
-    shown = " → ".join(node.op_type for _, node in steps[:4]) or "nothing"
-    computing = dtype_of(info)
-    if steps and steps[0][1].op_type == "Cast":
-        computing = _cast_to(steps.pop(0)[1])
-    if steps and (steps[0][1].domain, steps[0][1].op_type) == ("ai.onnx.ml", "Scaler"):
-        return _scaler(steps[0][1])
-    pair = tuple(node.op_type for _, node in steps[:2])
-    constants = [values.operand(value, node) for value, node in steps[:2]] if pair in PAIRS else []
-    if not constants:
+    steps = list(itertools.islice(_steps(values, info), 4))
+    shown = " → ".join(step.operator for step in steps) or "no operator that alone reads it"
+    if steps and steps[0].operator == "Cast":
+        del steps[0]
+    if steps and steps[0].operator == SCALER:
+        numbers = {a.name: np.array(helper.get_attribute_value(a), "f4") for a in steps[0].node.attribute}
+        if not {"offset", "scale"} <= numbers.keys():
+            raise ValueError(
+                f"expected a Scaler of offsets and scales, it has {sorted(numbers) or 'neither'}"
+            )
+        return Found("float32", "float32", False, numbers["offset"], _reciprocal(numbers["scale"]))
+    pair = [step.operator for step in steps[:2]]
+    # Before opset 7 attributes said how to broadcast.
+    if pair not in (["Sub", "Div"], ["Sub", "Mul"], ["Mul", "Add"]) or any(
+        step.node.attribute for step in steps[:2]
+    ):
         raise ValueError(
-            f"expected Sub and Div, Mul and Add, or Scaler at the model's input {info.name!r}, found {shown}"
+            "expected Sub and Div, Sub and Mul, Mul and Add, or Scaler at the model's input "
+            f"{info.name!r}, found {shown}"
         )
-    first, second = constants
+    first, second = (values.operand(step.value, step.node) for step in steps[:2])
     if first is None or second is None:
-        raise ValueError(f"expected {pair[0]} and {pair[1]} by constants at the model's input {info.name!r}")
-    result = computing
-    if len(steps) > 2 and steps[2][1].op_type == "Cast":
-        node = steps[2][1]
-        # A Cast on the way into a model is the model's, unless the metadata know that it is the layer's.
-        if node.output[0] in values.outputs if metadata is None else metadata.config["dtype"] != computing:
-            result = _cast_to(node)
-    if pair == ("Sub", "Div"):
-        return Found(computing, result, False, first, second)
-    return Found(computing, result, True, second, first)
+        raise ValueError(f"expected {' and '.join(pair)} by constants at the model's input {info.name!r}")
+    computing = result = steps[1].dtype
+    if len(steps) > 2 and steps[2].operator == "Cast":
+        # On the way into a model it is the model's Cast, unless the metadata know that it is the layer's.
+        is_last = steps[2].node.output[0] in values.outputs
+        if is_last if metadata is None else metadata.config["dtype"] != computing:
+            result = steps[2].dtype
+    if pair == ["Mul", "Add"]:
+        return Found(computing, result, True, second, first)
+    return Found(computing, result, False, first, second if pair[1] == "Div" else _reciprocal(second))
 
 
-def _cast_to(node: Any) -> str:
-    return dtype_named(next(attribute.i for attribute in node.attribute if attribute.name == "to"))
-
-
-def _scaler(node: Any) -> Found:
-    """Read a Scaler, which computes in float32, whatever it takes."""
-    numbers = {a.name: np.array(helper.get_attribute_value(a), "float32") for a in node.attribute}
-    if not {"offset", "scale"} <= numbers.keys() or not (numbers["scale"] > 0).all():
-        raise ValueError("expected a Scaler of offsets and positive scales")
-    return Found("float32", "float32", False, numbers["offset"], 1 / numbers["scale"])
+def _reciprocal(scale: NDArray) -> NDArray:
+    """Return the divisor for a factor; both must have all their bits."""
+    least = np.finfo(scale.dtype).tiny
+    if not ((least <= scale) & (scale <= 1 / least)).all():
+        raise ValueError(f"expected factors from {least} to {1 / least}, got {scale.min()} to {scale.max()}")
+    return np.asarray(1 / scale)
 
 
 def _build(
@@ -162,17 +186,22 @@ def _build(
     plain = Normalization(axis=options["axis"])
     plain._impl.build(extents)
     kept = plain._impl.axes
-    features = [extents[axis] for axis in kept]
-    if math.prod(features) != math.prod(extents):
-        raise ValueError(f"{shapes} do not fit the axis {options['axis']} that the metadata have")
     mean, divisor = (
-        np.broadcast_to(constant, extents).reshape(features) for constant in (found.mean, found.divisor)
+        _along(np.broadcast_to(constant, extents), kept) for constant in (found.mean, found.divisor)
     )
     variance = None if metadata is None else metadata.variance
     if variance is not None and variance.size != divisor.size:
         raise ValueError(f"the metadata have {variance.size} variances for {divisor.size} features")
     shape = [n if axis in kept else -1 for axis, n in enumerate(extents)]
     return _with_divisor(options, shape, mean, divisor, variance)
+
+
+def _along(constant: NDArray, kept: list[int]) -> NDArray:
+    """Return a constant without the axes on which it only repeats itself."""
+    features = constant[tuple(slice(None) if axis in kept else slice(1) for axis in range(constant.ndim))]
+    if not np.array_equal(np.broadcast_to(features, constant.shape), constant, equal_nan=True):
+        raise ValueError(f"the constants vary along other axes than {kept}, which the metadata have")
+    return features.reshape([constant.shape[axis] for axis in kept])
 
 
 def _with_divisor(
@@ -187,15 +216,17 @@ def _with_divisor(
     if not impossible.any():
         with np.errstate(over="ignore", under="ignore"):
             square = np.square(divisor, dtype="float64")
-        candidates = [square] if variance is None else [variance.reshape(divisor.shape), square]
-        policies = ({}, {"constant_policy": "unit"}, {"constant_policy": "epsilon", "epsilon": 0.0})
-        for policy, candidate in itertools.product(policies, candidates):
-            layer = Normalization(**{**options, **policy, "mean": mean, "variance": candidate})
-            layer._impl.build(shape)
-            actual = scale_of(layer, divisor.dtype.name).divisor.reshape(divisor.shape)
-            impossible = actual != divisor
-            if not impossible.any():
-                layer._warn()
-                return layer
+        known = square if variance is None else variance.reshape(divisor.shape)
+        policies: Any = ({}, {"constant_policy": "unit"}, {"constant_policy": "epsilon", "epsilon": 0.0})
+        for policy in policies:
+            impossible = np.zeros_like(impossible)
+            for _ in range(2):
+                given = np.where(impossible, square, known)
+                layer = Normalization(**{**options, **policy, "mean": mean, "variance": given})
+                layer._impl.build(shape)
+                impossible = scale_of(layer, divisor.dtype.name).divisor.reshape(divisor.shape) != divisor
+                if not impossible.any():
+                    layer._impl.take_warnings()  # of a variance too large, which does no harm here
+                    return layer
     feature = tuple(map(int, np.argwhere(impossible)[0]))
     raise ValueError(f"no variance gives the divisor {divisor[feature]} of feature {feature}")

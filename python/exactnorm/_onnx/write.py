@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -165,6 +166,7 @@ def embed(
     part = _part(layer, given, name, target, taken, _opset_of(result))
     raw = next(i for i in graph.input if i.name == name)
     _fit(raw, layer)
+    _hide_scalar(part, shape_of(raw))
     normalized = onnx.ValueInfoProto()
     normalized.CopyFrom(raw)
     normalized.name = target
@@ -227,6 +229,19 @@ def _complete(model: Any, part: Part, input_name: str) -> None:
             for tensor in part.constants
         )
     model.metadata_props.add(key=metadata_key(input_name), value=part.metadata)
+
+
+def _hide_scalar(part: Part, shape: tuple[int | str | None, ...]) -> None:
+    """Repeat a divisor that is one number, where the input's shape allows it.
+
+    ONNX Runtime would multiply the result of a following MatMul by its reciprocal instead, to other bits.
+    """
+    divisor = part.constants[1]
+    wide = {axis: n for axis, n in enumerate(shape) if isinstance(n, int) and n > 1}
+    if math.prod(divisor.dims) == 1 and wide:
+        axis, extent = wide.popitem()
+        repeated = numpy_helper.to_array(divisor).repeat(extent, axis)
+        divisor.CopyFrom(numpy_helper.from_array(repeated, divisor.name))
 
 
 def _opset_of(model: Any) -> int:
