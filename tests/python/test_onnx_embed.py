@@ -57,6 +57,14 @@ def test_outputs_are_those_of_normalizing_first(
     assert_same_bits(run(embed(layer, model), x, level=level), run(model, layer(x), level=level))
 
 
+def test_one_divisor_before_a_product_of_unknown_extents() -> None:
+    """Documented: only without extended optimizations."""
+    model, x = parsed(MATMUL.replace("float[N, 3] x", "float[N, M] x")), sample("float32", (50, 3))
+    layer = adapted(x, axis=None)
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    assert_same_bits(run(embed(layer, model), x, level=level), run(model, layer(x), level=level))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float64", "float16", "bfloat16", "bool"])
 def test_raw_data_of_another_type(dtype: str) -> None:
     model, x = parsed(DENSE), sample(dtype, (50, 3))

@@ -131,9 +131,7 @@ def _find(values: Values, info: Any, metadata: Metadata | None) -> Found:
     if steps and steps[0].operator == SCALER:
         numbers = {a.name: np.array(helper.get_attribute_value(a), "f4") for a in steps[0].node.attribute}
         if not {"offset", "scale"} <= numbers.keys():
-            raise ValueError(
-                f"expected a Scaler of offsets and scales, it has {sorted(numbers) or 'neither'}"
-            )
+            raise ValueError(f"expected a Scaler of offset and scale, found {sorted(numbers)}")
         return Found("float32", "float32", False, numbers["offset"], _reciprocal(numbers["scale"]))
     pair = [step.operator for step in steps[:2]]
     # Before opset 7 attributes said how to broadcast.
