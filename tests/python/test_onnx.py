@@ -111,6 +111,14 @@ def test_divisors_of_given_numbers_with_unit() -> None:
     assert_same_bits(run(to_onnx(layer), np.full((1, 1), 3, "f4")), layer(np.full((1, 1), 3, "f4")))
 
 
+def test_a_divisor_whose_decimal_text_misleads_float64() -> None:
+    """Documents have the shortest decimal; of this float32, float64 sees a tie and goes the other way."""
+    divisor = np.array(0x15AE43FD, "u4").view("f4")
+    assert np.float32(float("7.038531e-26")) != divisor == np.float32(7.0385307e-26)
+    layer = given([0.0], [float(divisor) ** 2], (None, 1), constant_policy="unit")
+    assert onnx.numpy_helper.to_array(to_onnx(layer).graph.initializer[1]) == divisor
+
+
 @pytest.mark.parametrize(("result", "ulp"), [("float16", 2.0**-10), ("bfloat16", 2.0**-7)])
 def test_wide_to_16_bits_is_rounded_twice_by_onnx_runtime(result: str, ulp: float) -> None:
     """Its Cast goes by way of float32: one ulp, as documented."""

@@ -107,6 +107,17 @@ def test_names_do_not_clash() -> None:
     assert_same_bits(run(embed(layer3(), model), x), run(model, layer3()(x)))
 
 
+def test_names_do_not_clash_with_those_within_nodes() -> None:
+    model = parsed(
+        """net (float[N, 3] x, bool c) => (float[N, 3] y) {
+          y = If (c) <
+            then_branch = yes () => (float[N, 3] x_mean) { x_mean = Neg(x) },
+            else_branch = no () => (float[N, 3] x_divisor) { x_divisor = Abs(x) }> }"""
+    )
+    x, c = sample("float32", (9, 3)), np.array(True)
+    assert_same_bits(run(embed(layer3(), model, "x"), x, c), -layer3()(x))
+
+
 def test_several_inputs() -> None:
     model = parsed("net (float[N, 2] a, float[N, 3] b) => (float[N, 5] y) { y = Concat <axis = 1> (a, b) }")
     of_a, of_b = given(1.0, 4.0, (None, 2)), layer3()
@@ -178,6 +189,7 @@ def test_what_else_the_model_says_stays() -> None:
     embedded = embed(layer3(name="n"), model, dtype="int8")
     assert (embedded.producer_name, embedded.doc_string) == ("trainer", "a net")
     assert embedded.graph.input[0].doc_string == "raw"
+    assert [info.name for info in embedded.graph.value_info] == ["x_normalized"]
     stored = {entry.key: entry.value for entry in embedded.metadata_props}
     assert stored["author"] == "somebody"
     assert json.loads(stored["exactnorm:x"])["config"]["name"] == "n"

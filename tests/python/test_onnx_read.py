@@ -226,6 +226,11 @@ def test_float64_divisors_have_a_variance(divisor: NDArray) -> None:
     assert_same_bits(divisors(layer, "float64")[0], divisor)
 
 
+def test_extreme_divisors_do_not_warn() -> None:
+    model = constants_model(np.zeros(3, "f4"), np.array([1e30, 1e-30, 1], "f4"))
+    check(model, np.array([[3e30, 3e-30, 3]], "f4"))
+
+
 def test_a_divisor_of_zero() -> None:
     model = constants_model(np.zeros(2, "f4"), np.array([0, 0.3], "f4"))
     assert from_onnx(model).get_config()["epsilon"] == 0

@@ -68,7 +68,6 @@ def names_in(graph: Any) -> Iterator[str]:
     """Yield every name of a value in a graph and the graphs in it."""
     for part in (graph.input, graph.output, graph.value_info, graph.initializer):
         yield from (thing.name for thing in part)
-    yield from (tensor.values.name for tensor in graph.sparse_initializer)
     for node in graph.node:
         yield from node.input
         yield from node.output
@@ -90,11 +89,8 @@ def rename(graph: Any, old: str, new: str) -> None:
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         for inner in _graphs_in(node):
-            if any(info.name == old for info in inner.input):
-                continue  # it is another value there
-            rename(inner, old, new)
-            for output in inner.output:
-                output.name = new if output.name == old else output.name
+            if all(info.name != old for info in inner.input):  # otherwise it is another value there
+                rename(inner, old, new)
 
 
 def _graphs_in(node: Any) -> Iterator[Any]:
