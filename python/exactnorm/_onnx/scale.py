@@ -59,30 +59,33 @@ def scale_of(layer: Normalization, dtype: str) -> Scale:
     config = layer.get_config()
     if config["constant_policy"] == "unit":
         # Rounded from the exact variance, which only the core knows.
-        divisor = np.array(_stored_divisors(layer, dtype), dtype).reshape(variance.shape)
+        divisor = _stored_divisors(layer, dtype).reshape(variance.shape)
     else:
         root, least = np.sqrt(variance), np.dtype(dtype).type(config["epsilon"])
         divisor = np.where(root < least, least, root)  # NaN stays
     return Scale(mean, variance, divisor)
 
 
-def _stored_divisors(layer: Normalization, dtype: str) -> list[Any]:
+def _stored_divisors(layer: Normalization, dtype: str) -> NDArray:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "layer.json"
         layer.save(path)
         readings = json.loads(path.read_text(encoding="utf-8"))["readings"]
-    if dtype == "float64":
-        return [float(text) for text in readings["divisor"]]
-    return [_float32(text) for text in readings["divisor32"]]
+    return np.array(readings["divisor"], "f8") if dtype == "float64" else _float32(readings["divisor32"])
 
 
-def _float32(text: str) -> np.float32:
-    """Read a float32 as it was written: by way of float64 it would be rounded twice."""
-    near = np.float32(float(text))
-    if not 0 < near < np.inf:
-        return near
-    candidates = (near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.finfo("f4").max))
-    return min(candidates, key=lambda number: abs(Fraction(float(number)) - Fraction(text)))
+def _float32(texts: list[str]) -> NDArray:
+    """Read float32 numbers as they were written: by way of float64 some would be rounded twice."""
+    wide = np.array(texts, "f8")
+    numbers = wide.astype("f4")
+    for side in (np.float32(0), np.finfo("f4").max):
+        others = np.nextafter(numbers, side)
+        ties = np.isfinite(numbers) & (numbers.astype("f8") + others == 2 * wide)
+        for i in np.flatnonzero(ties):  # float64 does not see on which side of the middle the text is
+            apart = [abs(Fraction(float(number)) - Fraction(texts[i])) for number in (numbers[i], others[i])]
+            if apart[1] < apart[0]:
+                numbers[i] = others[i]
+    return numbers
 
 
 def metadata_key(input_name: str) -> str:
