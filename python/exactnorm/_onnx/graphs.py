@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from exactnorm._onnx.scale import NDArray
@@ -42,15 +42,16 @@ def dtype_of(info: Any) -> str:
 
 
 def dtype_named(code: int) -> str:
-    """Return numpy's name of an ONNX type."""
-    return str(helper.tensor_dtype_to_np_dtype(code).name)
+    """Return numpy's name of an ONNX type, or ONNX's of one that no layer takes."""
+    name = TensorProto.DataType.Name(code).lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def code_of(dtype: str) -> int:
     """Return the ONNX type of numpy's name."""
-    if dtype == "bfloat16":
-        return int(TensorProto.BFLOAT16)
-    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+    return int(
+        TensorProto.DataType.Value({"float32": "FLOAT", "float64": "DOUBLE"}.get(dtype, dtype.upper()))
+    )
 
 
 def operator_of(node: Any) -> str:
