@@ -43,15 +43,14 @@ def dtype_of(info: Any) -> str:
 
 def dtype_named(code: int) -> str:
     """Return numpy's name of an ONNX type, or ONNX's of one that no layer takes."""
-    name = TensorProto.DataType.Name(code).lower()
+    name: str = TensorProto.DataType.Name(code).lower()
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def code_of(dtype: str) -> int:
     """Return the ONNX type of numpy's name."""
-    return int(
-        TensorProto.DataType.Value({"float32": "FLOAT", "float64": "DOUBLE"}.get(dtype, dtype.upper()))
-    )
+    name = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    return int(TensorProto.DataType.Value(name.upper()))
 
 
 def operator_of(node: Any) -> str:

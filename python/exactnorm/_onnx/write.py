@@ -179,7 +179,7 @@ def embed(
 
 
 def _given(dtype: npt.DTypeLike) -> str:
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    name = str(dtype) if dtype is None or isinstance(dtype, str) else np.dtype(dtype).name
     if name not in INPUTS:
         raise TypeError(f"expected a dtype of {', '.join(sorted(INPUTS))}, got {name!r}")
     return name
