@@ -161,9 +161,7 @@ class Normalization(ExactBuffers):
             raise TypeError(f"expected real numbers or booleans, got a tensor of dtype {x.dtype}")
         if self.mean is None:
             if is_traced:
-                raise RuntimeError(
-                    "the layer is not built: call build or adapt before it is traced"
-                )
+                raise RuntimeError("the layer is not built: call build or adapt before it is traced")
             self.build(x.shape)
         mean = self.mean
         self._check_shape(x.shape, mean.shape)

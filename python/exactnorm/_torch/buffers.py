@@ -171,7 +171,7 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
             for data learned by another layer if this one was given mean and variance.
         """
         if not isinstance(state, Tensor) or state.dtype != torch.uint8:
-            raise StateError(f"expected the state as a tensor of uint8, got a {type(state).__name__}")
+            raise StateError(f"expected the state as a tensor of uint8, got {getattr(state, 'dtype', type(state).__name__)}")
         loaded = from_bytes(state.cpu().numpy().tobytes())
         if not isinstance(loaded, Learner):
             raise StateError("expected the state of a Normalization, got that of Moments")
@@ -188,9 +188,12 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
         learner = Learner.from_config(config)
         core = learner._impl
         core.build(loaded.mean.shape)
-        if core.axes != loaded._impl.axes:
+        expected = tuple(core.axes), loaded.mean.shape if self.mean is None else tuple(self.mean.shape)
+        found = tuple(loaded._impl.axes), loaded.mean.shape
+        if expected != found:
             raise ValueError(
-                f"expected the state of a layer with axis {config['axis']}, got axis {loaded.axis}"
+                f"expected the state of a layer that keeps axes {expected[0]} and whose mean has shape "
+                f"{expected[1]}, got axes {found[0]} and shape {found[1]}"
             )
         if loaded.is_adapted:
             adaptation = Adaptation(core)
@@ -236,7 +239,7 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
             return
         self._may_be_identity = True
         self._keep_dtypes(self._buffers)
-        if keys["_extra_state"] in state_dict:
+        if self.mean is not None and keys["_extra_state"] in state_dict:
             self._vouch()
 
 

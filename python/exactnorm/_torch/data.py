@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ _PIECE_BYTES = 64 << 20
 
 
 def host(data: Any, axis: Sequence[int], rows: int | None = None) -> Any:
-    """Bring tensors that lie on a device to the host: a large one piece by piece, batches one by one.
+    """Bring tensors to where the core can read them: from a device in pieces, and batches one by one.
 
     Parameters
     ----------
@@ -26,50 +26,57 @@ def host(data: Any, axis: Sequence[int], rows: int | None = None) -> Any:
     rows
         How many rows of a tensor are wanted, if not all: these are not cut.
     """
-    if isinstance(data, Tensor):
-        if data.device.type == "cpu":
-            return data
-        return data[:rows].cpu() if rows is not None else pieces(data, axis, _PIECE_BYTES)
+    if isinstance(data, Tensor) and data.device.type != "cpu":
+        return _readable(data[:rows]) if rows is not None else pieces(data, axis, _PIECE_BYTES)
     if isinstance(data, (DataLoader, Dataset, Generator)):
-        return _Stream(data, lambda item: map_tensors(Tensor.cpu, item))
-    return map_tensors(Tensor.cpu, data)
+        return _Batches(data)
+    return _map_tensors(data)
 
 
-def pieces(x: Tensor, axis: Sequence[int], most_bytes: int) -> Tensor | Iterator[Tensor]:
+def pieces(x: Tensor, axis: Sequence[int], most_bytes: int) -> Any:
     """Cut along a reduced axis into copies of at most that many bytes, or one index; a small one is one."""
     kept = _core.kept_axes(axis, x.ndim)
     reduced = [i for i in range(x.ndim) if i not in kept]
     if x.nbytes <= most_bytes or x.ndim < 2 or not reduced:  # a piece of rank 1 would be taken for a row
-        return x.cpu()
+        return _readable(x)
     along = max(reduced, key=x.shape.__getitem__)
     step = max(1, most_bytes * x.shape[along] // x.nbytes)
-    return (piece.cpu() for piece in x.split(step, dim=along))
+    return (_readable(piece) for piece in x.split(step, dim=along))
 
 
-def map_tensors(change: Callable[[Tensor], Tensor], item: Any) -> Any:
-    """Change the tensors of an item: itself, or those in a list, tuple or dict."""
+def _readable(x: Tensor) -> Any:
+    """Return a numpy array, which is read faster, or a tensor that numpy has no dtype for."""
+    x = x.detach().cpu()
+    return x if x.dtype == torch.bfloat16 or x.is_complex() else x.numpy()
+
+
+def _map_tensors(item: Any) -> Any:
     if isinstance(item, Tensor):
-        return change(item)
+        return _readable(item)
     if isinstance(item, Mapping):
-        return {key: map_tensors(change, value) for key, value in item.items()}
+        return {key: _map_tensors(value) for key, value in item.items()}
     if isinstance(item, (list, tuple)) and any(isinstance(part, Tensor) for part in item):
-        parts = [map_tensors(change, part) for part in item]
-        return parts if isinstance(item, list) else tuple(parts)
+        return [_map_tensors(part) for part in item] if isinstance(item, list) else _labelled(item)
     return item
 
 
-class _Stream:
-    """Items one by one, changed; of a dataset without an iterator, by their indices."""
+def _labelled(item: Sequence[Any]) -> tuple[Any, ...]:
+    """(x, y, sample_weight), or a part of it; nobody reads y."""
+    return tuple(part if i == 1 else _map_tensors(part) for i, part in enumerate(item))
 
-    def __init__(self, items: Any, change: Callable[[Any], Any]) -> None:
-        self._items = items
-        self._change = change
+
+class _Batches:
+    """Batches one by one; of a dataset without an iterator, by their indices."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
 
     def __iter__(self) -> Iterator[Any]:
-        items = self._items
-        if not hasattr(items, "__iter__"):
-            items = (items[i] for i in range(len(items)))
-        return map(self._change, items)
+        batches = self._batches
+        has_iterator = hasattr(batches, "__iter__")
+        for batch in batches if has_iterator else map(batches.__getitem__, range(len(batches))):
+            is_labelled = isinstance(batch, list) and len(batch) > 0 and isinstance(batch[0], Tensor)
+            yield _labelled(batch) if is_labelled else _map_tensors(batch)
 
 
 def float64_on_host(values: Any) -> Any:
