@@ -102,7 +102,7 @@ def from_array(x: Any) -> Dense:
     """Read an object for which is_array holds: a tensor of any framework, in host memory."""
     if isinstance(x, np.ndarray):
         return dense(x)
-    if hasattr(x, "__dlpack__"):
+    if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):  # which jax's tracers do not have
         shared = _from_dlpack(x)
         if shared is not None:
             return shared
@@ -112,13 +112,13 @@ def from_array(x: Any) -> Dense:
 def _from_dlpack(x: Any) -> Dense | None:
     if getattr(x, "requires_grad", False):
         x = x.detach()
-    device, _ = x.__dlpack_device__()
-    if device not in _DLPACK_HOST:
-        raise TypeError(
-            f"expected data in host memory, got a {type(x).__module__}.{type(x).__qualname__} "
-            f"on DLPack device type {int(device)}: copy it to the CPU first"
-        )
     try:
+        device, _ = x.__dlpack_device__()
+        if device not in _DLPACK_HOST:
+            raise TypeError(
+                f"expected data in host memory, got a {type(x).__module__}.{type(x).__qualname__} "
+                f"on DLPack device type {int(device)}: copy it to the CPU first"
+            )
         if "bfloat16" in str(getattr(x, "dtype", "")):  # numpy knows no bfloat16
             return Dense(_core.bfloat16_bits(x), "bfloat16")
         return dense(np.from_dlpack(x))

@@ -68,7 +68,9 @@ def test_bits_of_float32(constant_policy: str, invert: bool) -> None:
     data[:, ::7] = data[0, ::7]  # constant
     arguments = {"constant_policy": constant_policy, "invert": invert}
     ours, theirs = adapted(tensor(data), **arguments), plain(data, **arguments)
-    hard = np.concatenate([data, finite_values("float32", (300, 40), 2), np.full((1, 40), np.nan, np.float32)])
+    hard = np.concatenate(
+        [data, finite_values("float32", (300, 40), 2), np.full((1, 40), np.nan, np.float32)]
+    )
     assert_same_bits(ours.mean.numpy(), theirs.mean)
     assert_same_bits(ours.variance.numpy(), theirs.variance)
     assert_same_bits(ours(tensor(hard)).numpy(), theirs(hard))
@@ -93,7 +95,9 @@ def test_the_divisor_of_constant_policy_unit_is_rounded_once() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bits_of_given_numbers(dtype: str, constant_policy: str, given: dict[str, Any]) -> None:
     given = given or {"mean": torch.tensor(1.5, dtype=torch.bfloat16), "variance": torch.tensor([3.0])}
-    plain_given = {key: np.asarray(torch.as_tensor(value, dtype=torch.float64)) for key, value in given.items()}
+    plain_given = {
+        key: np.asarray(torch.as_tensor(value, dtype=torch.float64)) for key, value in given.items()
+    }
     x = np.array([[1.0, 2.0, 7.0], [0.1, -3.0, 0.5]], dtype)
     ours = Normalization(**given, constant_policy=constant_policy, dtype=getattr(torch, dtype))
     theirs = en.Normalization(**plain_given, constant_policy=constant_policy, dtype=dtype)
@@ -129,7 +133,9 @@ def test_default_dtype_and_device_are_those_of_torch() -> None:
         torch.set_default_dtype(torch.float32)
     with torch.device("meta"):
         assert adapted().mean.is_meta
-    with pytest.raises(TypeError, match=r"expected dtype float16, bfloat16, float32 or float64, got torch.int8"):
+    with pytest.raises(
+        TypeError, match=r"expected dtype float16, bfloat16, float32 or float64, got torch.int8"
+    ):
         Normalization(dtype=torch.int8)
 
 
@@ -373,7 +379,9 @@ def test_other_shapes_are_refused() -> None:
     layer = adapted()
     for shape in ((3, 4), (5,), (2, 3, 5), ()):
         for call in (layer, layer.inverse):
-            with pytest.raises(ValueError, match=r"built for inputs of shape \(None, 5\), got shape \(") as error:
+            with pytest.raises(
+                ValueError, match=r"built for inputs of shape \(None, 5\), got shape \("
+            ) as error:
                 call(torch.zeros(shape))
             assert str(shape) in str(error.value)
     with pytest.raises(TypeError, match="expected a Tensor, got a ndarray"):
@@ -648,7 +656,10 @@ def damaged(state: Tensor) -> Tensor:
         ({"_extra_state": damaged(adapted().get_extra_state())}, r'while loading "0\.\*"'),
         ({"_extra_state": torch.zeros(3)}, "expected the state as a tensor of uint8, got torch.float32"),
         ({"_extra_state": b"abc"}, "expected the state as a tensor of uint8, got bytes"),
-        ({"_extra_state": adapted(X[:, :4]).get_extra_state()}, r"shape \(1, 5\), got axes \(1,\) and shape \(1, 4\)"),
+        (
+            {"_extra_state": adapted(X[:, :4]).get_extra_state()},
+            r"shape \(1, 5\), got axes \(1,\) and shape \(1, 4\)",
+        ),
         ({"_extra_state": adapted(axis=0).get_extra_state()}, r"keeps axes \(1,\)"),
         (
             {"_extra_state": torch.tensor(list(en.Moments.from_data(X).to_bytes()), dtype=torch.uint8)},
@@ -701,7 +712,9 @@ def test_copies_are_their_own(how: str) -> None:
 def test_repr() -> None:
     assert repr(Normalization()) == "Normalization(not built)"
     layer = adapted(invert=True).half()
-    assert repr(layer) == "Normalization(invert=True, dtype=torch.float16, adapted, 5 features, 500 values each)"
+    assert (
+        repr(layer) == "Normalization(invert=True, dtype=torch.float16, adapted, 5 features, 500 values each)"
+    )
     assert "mean=3.0, variance=2.0, given mean and variance" in repr(Normalization(mean=3.0, variance=2.0))
 
 

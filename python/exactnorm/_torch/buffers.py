@@ -171,7 +171,9 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
             for data learned by another layer if this one was given mean and variance.
         """
         if not isinstance(state, Tensor) or state.dtype != torch.uint8:
-            raise StateError(f"expected the state as a tensor of uint8, got {getattr(state, 'dtype', type(state).__name__)}")
+            raise StateError(
+                f"expected the state as a tensor of uint8, got {getattr(state, 'dtype', type(state).__name__)}"
+            )
         loaded = from_bytes(state.cpu().numpy().tobytes())
         if not isinstance(loaded, Learner):
             raise StateError("expected the state of a Normalization, got that of Moments")
