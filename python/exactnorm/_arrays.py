@@ -102,7 +102,7 @@ def from_array(x: Any) -> Dense:
     """Read an object for which is_array holds: a tensor of any framework, in host memory."""
     if isinstance(x, np.ndarray):
         return dense(x)
-    if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):  # which jax's tracers do not have
+    if hasattr(x, "__dlpack__"):
         shared = _from_dlpack(x)
         if shared is not None:
             return shared
@@ -112,6 +112,8 @@ def from_array(x: Any) -> Dense:
 def _from_dlpack(x: Any) -> Dense | None:
     if getattr(x, "requires_grad", False):
         x = x.detach()
+    if not hasattr(x, "__dlpack_device__"):  # a tracer of jax: numpy's attempt gives jax's own error
+        return None
     try:
         device, _ = x.__dlpack_device__()
         if device not in _DLPACK_HOST:

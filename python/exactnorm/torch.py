@@ -269,7 +269,7 @@ class Normalization(ExactBuffers):
         self._require_known_buffers("update_state")
         data = host(data, self._learner.axis)
         self._learner.update_state(data, use_sample_weight=use_sample_weight, threads=threads)
-        self._vouch()
+        self._show_count()
 
     def finalize_state(self) -> None:
         """Make calls use what has been learned, or what was written into mean and variance since.

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch_support
 from exactnorm.torch import Normalization
 from support import assert_same_bits, finite_values
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch_support import adapted, tensor
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::FutureWarning:torch")
-
-X = torch.from_numpy(np.random.default_rng(0).normal(1000.0, 3.0, (500, 5)).astype(np.float32))
+X = tensor(torch_support.X)
 ROWS = {"x": {0: torch.export.Dim("rows")}}
 
 
@@ -25,12 +24,6 @@ def nothing_compiled() -> Iterator[None]:
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
-
-
-def adapted(data: Any = X, **arguments: Any) -> Normalization:
-    layer = Normalization(**arguments)
-    layer.adapt(data)
-    return layer
 
 
 @pytest.mark.parametrize("invert", [False, True])

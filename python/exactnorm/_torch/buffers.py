@@ -92,8 +92,11 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
 
     def _vouch(self) -> None:
         """Take the buffers for what the learner knows."""
-        self._write(count=np.array(self._learner.count, np.int64))
+        self._show_count()
         self._shown = self._statistics()
+
+    def _show_count(self) -> None:
+        self._write(count=np.array(self._learner.count))
 
     def _statistics(self) -> tuple[NDArray, ...] | None:
         """Return what mean and variance hold; None if that is nothing yet."""
@@ -171,9 +174,8 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
             for data learned by another layer if this one was given mean and variance.
         """
         if not isinstance(state, Tensor) or state.dtype != torch.uint8:
-            raise StateError(
-                f"expected the state as a tensor of uint8, got {getattr(state, 'dtype', type(state).__name__)}"
-            )
+            found = getattr(state, "dtype", type(state).__name__)
+            raise StateError(f"expected the state as a tensor of uint8, got {found}")
         loaded = from_bytes(state.cpu().numpy().tobytes())
         if not isinstance(loaded, Learner):
             raise StateError("expected the state of a Normalization, got that of Moments")
