@@ -160,6 +160,26 @@ def test_pending_data_survive_saving() -> None:
     assert_same_bits(loaded(tensor(X)).numpy(), plain()(X))
 
 
+def test_pending_data_survive_saving_and_a_change_of_dtype() -> None:
+    layer = adapted(X[:300], dtype=torch.float64)
+    layer.update_state(X[300:])
+    loaded = Normalization(dtype=torch.float64)
+    loaded.load_state_dict(layer.state_dict())
+    loaded.float()
+    assert torch.equal(loaded.mean, layer.mean.float())
+    loaded.finalize_state()
+    assert_same_bits(loaded(tensor(X)).numpy(), plain()(X))
+
+
+def test_assigned_buffers_stay_float32() -> None:
+    state = adapted().state_dict()
+    state |= {name: state[name].half() for name in ("mean", "variance", "divisor")}
+    layer = Normalization()
+    layer.load_state_dict(state, assign=True)
+    assert layer.mean.dtype == layer.divisor.dtype == torch.float32
+    assert torch.equal(layer.mean, state["mean"].float())
+
+
 def test_a_layer_that_was_never_adapted_is_not_after_loading() -> None:
     layer = Normalization()
     layer.build((None, 5))
@@ -266,7 +286,9 @@ def test_a_policy_may_refuse_what_another_took() -> None:
     with pytest.raises(RuntimeError, match="NaN"):
         layer.load_state_dict(state)
     assert not layer.built
-    Normalization().load_state_dict(state)  # which propagates, and has been warned of
+    layer = Normalization()
+    layer.load_state_dict(state)  # it propagates, which whoever learned has been warned of
+    layer.build((None, 5))
 
 
 @pytest.mark.parametrize("how", ["deepcopy", "pickle", "torch.save"])
