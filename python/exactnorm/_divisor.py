@@ -1,4 +1,4 @@
-"""What a layer divides by, as numbers: for those who apply it outside the core."""
+"""What variances that came from outside the core are to be divided by."""
 
 from __future__ import annotations
 
@@ -11,25 +11,6 @@ from exactnorm._apply import apply
 from exactnorm._normalization import Normalization
 
 NDArray = npt.NDArray[Any]
-
-
-def readings(layer: Normalization, dtype: str) -> tuple[NDArray, NDArray, NDArray]:
-    """Mean, variance and divisor that calls of a built layer use when they compute in float32 or float64.
-
-    In the shape that broadcasts. What `update_state` has learned since the last `finalize_state` must not
-    matter to the divisor: with constant_policy="unit" it is read from the layer's Moments.
-    """
-    config = layer.get_config()
-    mean, variance = layer._impl.statistics(dtype == "float64")
-    if config["mean"] is not None:
-        exact = layer._impl.statistics(True)[1]  # as given
-        return mean, variance, divisor_of(exact, dtype, config["epsilon"], config["constant_policy"])
-    if config["constant_policy"] != "unit" or layer.count == 0:
-        return mean, variance, divisor_of(variance, dtype, config["epsilon"], "epsilon")
-    policies = config["nan_policy"], config["inf_policy"]
-    std = layer.moments.std(dtype, *policies)
-    constant = layer.moments.std("float64", *policies) == 0
-    return mean, variance, np.where(constant, np.ones_like(std), std).reshape(mean.shape)
 
 
 def divisor_of(variance: NDArray, dtype: str, epsilon: float, constant_policy: Any) -> NDArray:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 import exactnorm
@@ -42,7 +38,7 @@ def layer_of(layer: Any) -> Normalization:
     if not plain.built:
         raise RuntimeError("the layer is not built, so its rank is unknown: call build or adapt first")
     if not plain.is_adapted and plain.get_config()["mean"] is None:
-        mean, variance = plain._impl.statistics(True)
+        mean, variance, _ = plain._impl.statistics(True)
         if not mean.any() and (variance == 1).all():
             raise RuntimeError("the layer is not adapted: the model would return its input")
     return plain
@@ -55,37 +51,7 @@ def computing_type(given: str, result: str) -> str:
 
 def scale_of(layer: Normalization, dtype: str) -> Scale:
     """Return what a built layer computes with, at float32 or float64."""
-    mean, variance = layer._impl.statistics(dtype == "float64")
-    config = layer.get_config()
-    if config["constant_policy"] == "unit":
-        # Rounded from the exact variance, which only the core knows.
-        divisor = _stored_divisors(layer, dtype).reshape(variance.shape)
-    else:
-        root, least = np.sqrt(variance), np.dtype(dtype).type(config["epsilon"])
-        divisor = np.where(root < least, least, root)  # NaN stays
-    return Scale(mean, variance, divisor)
-
-
-def _stored_divisors(layer: Normalization, dtype: str) -> NDArray:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "layer.json"
-        layer.save(path)
-        readings = json.loads(path.read_text(encoding="utf-8"))["readings"]
-    return np.array(readings["divisor"], "f8") if dtype == "float64" else _float32(readings["divisor32"])
-
-
-def _float32(texts: list[str]) -> NDArray:
-    """Read float32 numbers as they were written: by way of float64 some would be rounded twice."""
-    wide = np.array(texts, "f8")
-    numbers = wide.astype("f4")
-    for side in (np.float32(0), np.finfo("f4").max):
-        others = np.nextafter(numbers, side)
-        ties = np.isfinite(numbers) & (numbers.astype("f8") + others == 2 * wide)
-        for i in np.flatnonzero(ties):  # float64 does not see on which side of the middle the text is
-            apart = [abs(Fraction(float(number)) - Fraction(texts[i])) for number in (numbers[i], others[i])]
-            if apart[1] < apart[0]:
-                numbers[i] = others[i]
-    return numbers
+    return Scale(*layer._impl.statistics(dtype == "float64"))
 
 
 def metadata_key(input_name: str) -> str:

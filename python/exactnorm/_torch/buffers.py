@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from exactnorm._core import Adaptation, StateError
-from exactnorm._divisor import divisor_of, readings
+from exactnorm._divisor import divisor_of
 from exactnorm._documents import from_bytes
 from exactnorm._normalization import Normalization as Learner
 
@@ -58,7 +58,7 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
     # ---- from the learner into the buffers
 
     def _readings(self) -> dict[str, NDArray]:
-        values = readings(self._learner, _name(self._statistics_dtype))
+        values = self._learner._impl.statistics(self._statistics_dtype == torch.float64)
         return dict(zip(_STATISTICS, values, strict=True))
 
     def _are_readings(self) -> bool:
