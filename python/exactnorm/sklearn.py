@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from exactnorm._extras import needs
 from exactnorm._moments import Moments
+from exactnorm._normalization import Normalization
 from exactnorm._scaler import Converted, Exact, check, empty_features, learn_frame, learn_sparse, standardize
 from exactnorm._tables import table_kind
 from exactnorm._warn import warn
@@ -292,6 +293,27 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         for name in _STATISTICS:
             setattr(scaler, name, copies.deepcopy(getattr(self, name)))
         return scaler
+
+    def to_exactnorm(self) -> Normalization:
+        """Return a layer that transforms float32 data as this scaler does, with what it has learned.
+
+        Raises
+        ------
+        ValueError
+            With with_mean or with_std off, and for a scaler that comes from scikit-learn.
+
+        Examples
+        --------
+        >>> from exactnorm.sklearn import StandardScaler
+        >>> StandardScaler().fit([[1.0], [3.0]]).to_exactnorm()([[7.0]])
+        array([[5.]], dtype=float32)
+        """
+        check_is_fitted(self)
+        if not (self.with_mean and self.with_std):
+            raise ValueError("a layer always centers and scales: expected with_mean and with_std")
+        layer = Normalization(nan_policy="omit", constant_policy="unit")
+        layer.adapt(_exact(self))
+        return layer
 
     @property
     def mean_(self) -> NDArray | None:

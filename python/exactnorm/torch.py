@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -190,6 +191,35 @@ class Normalization(ExactBuffers):
         if may_be and not self.mean.any() and (self.variance == 1).all():
             self._learner(np.zeros(self.mean.shape, np.float32))
         self._may_be_identity = False
+
+    def to_exactnorm(self) -> Learner:
+        """Return a layer without torch that gives the same results, with what this one has learned.
+
+        Numbers that were written into the buffers from outside are its given mean and variance.
+
+        Raises
+        ------
+        ValueError
+            For such a variance that is negative.
+
+        Examples
+        --------
+        >>> import exactnorm.torch
+        >>> layer = exactnorm.torch.Normalization()
+        >>> layer.adapt([[1.0], [3.0]])
+        >>> layer.to_exactnorm()([[7.0]])
+        array([[5.]], dtype=float32)
+        """
+        if self._knows_its_buffers():
+            return copy.copy(self._learner)
+        extents = [n if axis in self._kept else None for axis, n in enumerate(self.mean.shape)]
+        kept = [n for n in extents if n is not None]
+        given = {
+            name: getattr(self, name).detach().cpu().numpy().reshape(kept) for name in ("mean", "variance")
+        }
+        plain = Learner.from_config(self._learner.get_config() | given)
+        plain.build(extents)
+        return plain
 
     # ---- learning
 

@@ -352,3 +352,13 @@ def test_before_fit() -> None:
         scaler.to_sklearn()
     with pytest.raises(TypeError, match=r"expected sklearn.*got exactnorm.sklearn.StandardScaler"):
         StandardScaler.from_sklearn(scaler)
+
+
+def test_to_exactnorm() -> None:
+    x = np.random.default_rng(0).normal(5, 2, size=(50, 3)).astype(np.float32)
+    scaler = StandardScaler().fit(x)
+    layer = scaler.to_exactnorm()
+    assert layer.moments == scaler.moments_
+    np.testing.assert_array_equal(layer(x), scaler.transform(x))
+    with pytest.raises(ValueError, match="with_mean"):
+        StandardScaler(with_mean=False).fit(x).to_exactnorm()

@@ -369,3 +369,28 @@ def test_big_state(tmp_path: Path) -> None:
     loaded = Normalization()
     loaded.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert loaded.moments == layer.moments
+
+
+def test_to_exactnorm_takes_what_was_learned_along() -> None:
+    layer = Normalization(constant_policy="unit")
+    layer.adapt([[1.0, 5.0], [2.0, 5.0]])
+    plain = layer.to_exactnorm()
+    plain.update_state([[7.0, 1.0]])
+    plain.finalize_state()
+    layer.update_state([[7.0, 1.0]])
+    layer.finalize_state()
+    assert plain.moments == layer.moments
+    x = np.array([[0.1, 0.3]], np.float32)
+    np.testing.assert_array_equal(plain(x), layer(torch.from_numpy(x)).numpy())
+
+
+def test_to_exactnorm_of_numbers_from_outside() -> None:
+    layer = Normalization(axis=1)
+    layer.build((None, 2, 5))
+    layer.mean.copy_(torch.tensor([1.0, 2.0]).reshape(1, 2, 1))
+    layer.variance.copy_(torch.tensor([3.0, 4.0]).reshape(1, 2, 1))
+    layer.finalize_state()
+    plain = layer.to_exactnorm()
+    x = np.random.default_rng(0).normal(size=(3, 2, 5)).astype(np.float32)
+    np.testing.assert_array_equal(plain(x), layer(torch.from_numpy(x)).numpy())
+    assert plain.get_config()["mean"] is not None
