@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from exactnorm._arrays import Dense, companion, from_array, from_numbers, is_array
+from exactnorm._streams import Joins, is_infinite, is_sequence, items_of, join_batches
 from exactnorm._tables import Table, table_kind
 
 _NUMBERS = (int, float, complex, np.generic)
@@ -36,9 +36,12 @@ class Source:
         Whether the user gave an iterable of batches, rather than data that are all there.
     take : callable, optional
         Gets each array of a stream first, unless its weights are wanted, and says whether that was all.
+    joins : callable, optional
+        How tf.data may join the elements of a stream; set it before the first batch is taken.
     """
 
     take: Callable[[Any], bool] | None = None
+    joins: Joins | None = None
 
     def __init__(
         self,
@@ -65,9 +68,11 @@ class Source:
                 "(x, y, sample_weight), with use_sample_weight=True"
             )
         if self.is_stream:
-            if steps is None and _is_infinite(data):
+            if not isinstance(data, Iterable) and not is_sequence(data):
+                raise TypeError(_EXPECTED.format(_name(data)))
+            if steps is None and is_infinite(data):
                 raise ValueError("the data are infinite: say with steps how many batches to take")
-            items = _items(data) if steps is None else self._counted(itertools.islice(_items(data), steps))
+            items = self._items(data, use_sample_weight)
             self._batches: Iterator[Batch] = self._stream(items, use_sample_weight)
         elif use_sample_weight and weights is not None:
             raise ValueError("expected weights or use_sample_weight, not both")
@@ -114,8 +119,15 @@ class Source:
             else:
                 yield from map(Batch, batches)
 
-    def _counted(self, items: Iterator[Any]) -> Iterator[Any]:
-        for item in items:
+    def _items(self, data: Any, use_sample_weight: bool) -> Iterator[Any]:
+        steps = self._wanted
+        if self.joins is not None:
+            joined = join_batches(data, self.joins, use_sample_weight=use_sample_weight, steps=steps)
+            if joined is not None:
+                yield from joined
+                self._taken = joined.count
+                return
+        for item in itertools.islice(items_of(data), steps):
             self._taken += 1
             yield item
 
@@ -165,23 +177,6 @@ def _holds_numbers(x: Any) -> bool:
         x = x[0]
     return isinstance(x, (*_NUMBERS, str)) or not (
         is_array(x) or table_kind(x) is not None or isinstance(x, Iterable)
-    )
-
-
-def _items(data: Any) -> Iterator[Any]:
-    if isinstance(data, Iterable):
-        return iter(data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # as a keras.utils.PyDataset has
-        return (data[i] for i in range(len(data)))
-    raise TypeError(_EXPECTED.format(_name(data)))
-
-
-def _is_infinite(data: Any) -> bool:
-    if isinstance(data, itertools.repeat):
-        return operator.length_hint(data, -1) == -1
-    cardinality = getattr(data, "cardinality", None)  # of a tf.data.Dataset: -1 is infinite
-    return isinstance(data, (itertools.count, itertools.cycle)) or (
-        callable(cardinality) and int(cardinality()) == -1
     )
 
 
