@@ -36,9 +36,12 @@ class Source:
         Whether the user gave an iterable of batches, rather than data that are all there.
     take : callable, optional
         Gets each array of a stream first, unless its weights are wanted, and says whether that was all.
+    each : callable, optional
+        Gets each item of a stream before that, and returns what to take in its place.
     """
 
     take: Callable[[Any], bool] | None = None
+    each: Callable[[Any], Any] | None = None
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Source:
         """
         self._taken = 0  # items of the stream, or rows if they are limited
         self._wanted = steps
+        self._batch_size = batch_size
         given = companion(weights, "weights"), companion(where, "where")
         batches = _batches(data)
         self.is_stream = batches is None and not isinstance(data, tuple)
@@ -81,12 +85,17 @@ class Source:
                 self._batches = self._first_rows(self._batches, self._wanted)
 
     @property
-    def shortfall(self) -> str | None:
-        """What to tell the user if there were fewer data than steps asked for."""
-        if self._wanted is None or self._taken >= self._wanted:
-            return None
-        what = "batches" if self.is_stream else "rows"
-        return f"the data ended after {self._taken} of the {self._wanted} {what} that steps asked for"
+    def complaints(self) -> list[str]:
+        """What to tell the user at the end: arguments that these data did not heed."""
+        messages = []
+        if self.is_stream and self._batch_size is not None:
+            messages.append("batch_size is ignored: the data are batches already")
+        if self._wanted is not None and self._taken < self._wanted:
+            what = "batches" if self.is_stream else "rows"
+            messages.append(
+                f"the data ended after {self._taken} of the {self._wanted} {what} that steps asked for"
+            )
+        return messages
 
     def __iter__(self) -> Iterator[Batch]:
         return self._batches
@@ -99,6 +108,8 @@ class Source:
         return first
 
     def _stream(self, items: Iterator[Any], use_sample_weight: bool) -> Iterator[Batch]:
+        if self.each is not None:
+            items = map(self.each, items)
         for item in items:
             if self.take is not None and not use_sample_weight:
                 labelled = type(item) is tuple and len(item) in (2, 3)
@@ -187,6 +198,8 @@ def _is_infinite(data: Any) -> bool:
 
 def _labelled(item: Any, use_sample_weight: bool, weights: Any = None, where: Any = None) -> Iterator[Batch]:
     """Take x of (x,), (x, y) or (x, y, sample_weight), which torch's DataLoader makes lists."""
+    if isinstance(item, Batch):
+        return iter((item,))
     if not isinstance(item, (tuple, list)):
         raise TypeError(_EXPECTED.format(_name(item)))
     if not 1 <= len(item) <= 3 or (use_sample_weight and len(item) < 3):

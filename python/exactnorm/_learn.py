@@ -92,7 +92,11 @@ def feed(
     count = threads_of(threads)
     if threads is None:
         source.take = adaptation.try_update
-    for x, weights, _ in source:
+    for batch in source:
+        x, weights, where = batch
+        if where is not None:
+            _feed_where(adaptation, layer, batch, names=names, threads=threads)
+            continue
         weights_view = None if weights is None else weights.view()
         if isinstance(x, Table):
             names = names or x.names
@@ -113,6 +117,30 @@ def feed(
             continue
         for _, piece in native_pieces(array, axis):
             adaptation.update(piece.view(), piece.valid_view(), None, count)
+
+
+def _feed_where(
+    adaptation: _core.Adaptation,
+    layer: _core.Normalization,
+    batch: Batch,
+    *,
+    names: Sequence[str],
+    threads: int | None,
+) -> None:
+    """Learn an array of which not all counts aside, since an Adaptation knows no where."""
+    x = batch.x
+    if isinstance(x, Table):
+        raise ValueError("a mask belongs to an array, not to a table")
+    axis = layer.axis
+    kept = _core.kept_axes(axis, x.values.ndim)
+    reduced = [i for i in range(x.values.ndim) if i not in kept]
+    if not reduced:
+        raise ValueError(f"a mask needs an axis that is not kept, in data of shape {x.values.shape}")
+    nothing = x.part((slice(None),) * reduced[0] + (slice(0, 0),))
+    adaptation.update(nothing.view())  # now the shape is known, and has been checked
+    moments = _core.Moments(_core.feature_shape(x.values.shape, axis), names)
+    add(moments, batch, axis=axis, threads=threads)
+    adaptation.merge(moments)
 
 
 def is_one_axis(layer: _core.Normalization) -> bool:
