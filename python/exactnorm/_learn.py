@@ -108,7 +108,11 @@ def feed(
     if threads is None:
         source.take = adaptation.try_update
     source.joins = functools.partial(_layer_joins, layer)
-    for x, weights, _ in source:
+    for batch in source:
+        x, weights, where = batch
+        if where is not None:
+            _feed_where(adaptation, layer, batch, names=names, threads=threads)
+            continue
         weights_view = None if weights is None else weights.view()
         if isinstance(x, Table):
             names = names or x.names
@@ -122,7 +126,7 @@ def feed(
             else:
                 adaptation.update_columns(columns, weights_view, count)
             continue
-        array = x.part(None) if source.is_stream and _is_row(x.values.ndim, layer) else x
+        array = x.part(None) if source.stream is not None and _is_row(x.values.ndim, layer) else x
         if array.is_native or weights is not None:
             array = array.native()
             adaptation.update(array.view(), array.valid_view(), weights_view, count)
@@ -135,6 +139,30 @@ def _layer_joins(layer: _core.Normalization, rank: int) -> Join | None:
     """How a stream's arrays of this rank join, to be learned by this layer."""
     is_row = _is_row(rank, layer)
     return None if 0 in _core.kept_axes(layer.axis, rank + is_row) else "rows" if is_row else "batches"
+
+
+def _feed_where(
+    adaptation: _core.Adaptation,
+    layer: _core.Normalization,
+    batch: Batch,
+    *,
+    names: Sequence[str],
+    threads: int | None,
+) -> None:
+    """Learn an array of which not all counts aside, since an Adaptation knows no where."""
+    x = batch.x
+    if isinstance(x, Table):
+        raise ValueError("a mask belongs to an array, not to a table")
+    axis = layer.axis
+    kept = _core.kept_axes(axis, x.values.ndim)
+    reduced = [i for i in range(x.values.ndim) if i not in kept]
+    if not reduced:
+        raise ValueError(f"a mask needs an axis that is not kept, in data of shape {x.values.shape}")
+    nothing = x.part((slice(None),) * reduced[0] + (slice(0, 0),))
+    adaptation.update(nothing.view())  # now the shape is known, and has been checked
+    moments = _core.Moments(_core.feature_shape(x.values.shape, axis), names)
+    add(moments, batch, axis=axis, threads=threads)
+    adaptation.merge(moments)
 
 
 def is_one_axis(layer: _core.Normalization) -> bool:

@@ -1,4 +1,4 @@
-"""Streams of batches: which ones are endless, and tf.data's, whose small batches tf.data itself can join."""
+"""Streams of batches: how many were asked for, and tf.data's, whose small batches tf.data itself can join."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import inspect
 import itertools
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 Join = Literal["rows", "batches"]
-Joins = Callable[[int], Join | None]
-"""How elements of this rank join, so that the same is learned: they are rows, they are batches along their
-first axis, or they do not."""
+"""How the elements of a tf.data.Dataset join to larger ones: they are rows, or batches along their first
+axis."""
 
 _MOST_ROWS = 8192
 _MOST_BYTES = 1 << 20
@@ -20,17 +19,126 @@ _LARGE_BATCH = 256 << 10  # in bytes: to hand it to Python costs less than a cop
 _LARGE_ROW = 4 << 10  # in bytes: batches of such rows are likely to be large
 
 
-def is_sequence(data: Any) -> bool:
-    """Whether it has batches for each index up to its length, as a torch.utils.data.Dataset has."""
-    return hasattr(data, "__getitem__") and hasattr(data, "__len__")
+class Stream:
+    """The items of an iterable, or the first few, to iterate over once."""
+
+    def __init__(self, data: Any, steps: int | None) -> None:
+        """Find out whether the data end, unless only `steps` items are wanted; ValueError if they do not."""
+        if steps is None and _is_infinite(data):
+            raise ValueError("the data are infinite: say with steps how many batches to take")
+        self._data = data
+        self._steps = steps
+        self._joined: Iterable[Any] | None = None
+        self._count: Any = 0
+
+    @property
+    def taken(self) -> int:
+        """How many of the user's items have been taken; right at the end, and before that unless joined."""
+        return int(self._count)
+
+    @property
+    def shortfall(self) -> str | None:
+        """What to tell the user at the end if there were fewer items than steps."""
+        if self._steps is None or self.taken >= self._steps:
+            return None
+        return f"the data ended after {self.taken} of the {self._steps} batches that steps asked for"
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._counted() if self._joined is None else iter(self._joined)
+
+    def _counted(self) -> Iterator[Any]:
+        data = self._data
+        items = iter(data) if isinstance(data, Iterable) else (data[i] for i in range(len(data)))
+        for item in itertools.islice(items, self._steps):
+            self._count += 1
+            yield item
+
+    @property
+    def element_spec(self) -> Any:
+        """What the elements of a tf.data.Dataset are; None for other data."""
+        tf = sys.modules.get("tensorflow")
+        is_dataset = tf is not None and isinstance(self._data, tf.data.Dataset)
+        return self._data.element_spec if is_dataset else None
+
+    def join(self, select: Callable[[Any], Any], how: Join, *, counted: bool = False) -> bool:
+        """Have tf.data join what is selected of each element, before the first is taken.
+
+        Parameters
+        ----------
+        select : callable
+            Returns the part of an element, or of an element_spec, that is wanted. Its tensors must have known
+            ranks, above 0 unless they are rows.
+        how : {"rows", "batches"}
+            See `Join`.
+        counted : bool
+            Count the user's items while they are taken, at some cost.
+
+        Returns
+        -------
+        bool
+            False, and nothing is done, if that cannot be or is of no use.
+        """
+        tf: Any = sys.modules["tensorflow"]
+        data, spec = self._data, self._data.element_spec
+        rows = _rows(tf.nest.flatten(select(spec)), how)
+        if rows <= 1:
+            return False
+        if self._steps is not None:
+            data = data.take(self._steps)
+        if select(spec) is not spec:
+            data = _map(tf, data, lambda *element: select(element))
+        self._count = int(data.cardinality())
+        if counted or (self._count < 0 and self._steps is not None):
+            with tf.device("cpu:0"):
+                self._count = tf.Variable(0, dtype=tf.int64)
+            data = _map(tf, data, _counting(self._count))
+        data = data.batch(rows) if how == "rows" else data.rebatch(rows)
+        if data.options().autotune.enabled is None:
+            options = tf.data.Options()
+            options.autotune.enabled = False  # to time each cheap step costs more than the step
+            data = data.with_options(options)
+        self._joined = data
+        return True
 
 
-def items_of(data: Any) -> Iterator[Any]:
-    """Iterate over an iterable or a sequence."""
-    return iter(data) if isinstance(data, Iterable) else (data[i] for i in range(len(data)))
+def ranks_of(spec: Any) -> list[int]:
+    """Return the ranks of the tensors of an element_spec; none if one is unknown, or of something else."""
+    tf: Any = sys.modules["tensorflow"]
+    leaves = tf.nest.flatten(spec)
+    if not all(isinstance(leaf, tf.TensorSpec) and leaf.shape.rank is not None for leaf in leaves):
+        return []
+    return [leaf.shape.rank for leaf in leaves]
 
 
-def is_infinite(data: Any) -> bool:
+def _rows(tensors: list[Any], how: Join) -> int:
+    """To how many rows to join; 0 where that cannot be or is of no use."""
+    shapes = [tensor.shape if how == "rows" else tensor.shape[1:] for tensor in tensors]
+    if not all(shape.is_fully_defined() for shape in shapes):
+        return 0
+    row = sum(
+        int(shape.num_elements()) * int(tensor.dtype.size)
+        for shape, tensor in zip(shapes, tensors, strict=True)
+    )
+    if how == "batches" and (row > _LARGE_ROW or row * int(tensors[0].shape[0] or 0) >= _LARGE_BATCH):
+        return 0
+    return min(_MOST_ROWS, _MOST_BYTES // max(row, 1))
+
+
+def _map(tf: Any, dataset: Any, function: Callable[..., Any]) -> Any:
+    """Map with little ado: to give each element to another thread costs more than these functions."""
+    options = {"synchronous": True} if "synchronous" in inspect.signature(dataset.map).parameters else {}
+    return dataset.map(tf.autograph.experimental.do_not_convert(function), **options)
+
+
+def _counting(counter: Any) -> Callable[..., Any]:
+    def count(*element: Any) -> Any:
+        counter.assign_add(1, read_value=False)
+        return element if len(element) > 1 else element[0]
+
+    return count
+
+
+def _is_infinite(data: Any) -> bool:
     """Whether the data say themselves that they do not end."""
     if isinstance(data, itertools.repeat):
         return operator.length_hint(data, -1) == -1
@@ -44,95 +152,3 @@ def is_infinite(data: Any) -> bool:
     return isinstance(data, (itertools.count, itertools.cycle)) or (
         callable(cardinality) and int(cardinality()) == -1
     )
-
-
-class JoinedBatches:
-    """The elements of a tf.data.Dataset, fewer and larger: x, or (x, None, sample_weight)."""
-
-    def __init__(self, dataset: Any, weighted: bool, count: Any) -> None:
-        self._dataset = dataset
-        self._weighted = weighted
-        self._count = count
-
-    @property
-    def count(self) -> int:
-        """How many elements there were before they were joined; known when all have been taken."""
-        return int(self._count)
-
-    def __iter__(self) -> Iterator[Any]:
-        if self._weighted:
-            return ((x, None, weight) for x, weight in self._dataset)
-        return iter(self._dataset)
-
-
-def join_batches(
-    data: Any, joins: Joins, *, use_sample_weight: bool, steps: int | None
-) -> JoinedBatches | None:
-    """Have tf.data take so many elements, or all, and join them.
-
-    None for other data, and where the element_spec does not show that elements join.
-    """
-    tf = sys.modules.get("tensorflow")
-    if tf is None or not isinstance(data, tf.data.Dataset):
-        return None
-    spec = data.element_spec
-    labelled = isinstance(spec, tuple)
-    if (use_sample_weight or labelled) and not (
-        labelled and len(spec) in ((3,) if use_sample_weight else (1, 2, 3))
-    ):
-        return None
-    plan = _plan(tf, spec[0] if labelled else spec, [spec[2]] if use_sample_weight else [], joins)
-    if plan is None:
-        return None
-    if steps is not None:
-        data = data.take(steps)
-    if use_sample_weight:
-        data = _map(tf, data, lambda x, _, weight: (x, weight))
-    elif labelled:
-        data = _map(tf, data, lambda x, *_: x)
-    count: Any = int(data.cardinality())
-    if steps is not None and count < 0:
-        with tf.device("cpu:0"):
-            count = tf.Variable(0, dtype=tf.int64)
-        data = _map(tf, data, _counting(count))
-    how, rows = plan
-    return JoinedBatches(data.batch(rows) if how == "rows" else data.rebatch(rows), use_sample_weight, count)
-
-
-def _plan(tf: Any, x: Any, companions: list[Any], joins: Joins) -> tuple[Join, int] | None:
-    """How to join, and to how many rows; None if that cannot be or is of no use."""
-    is_table = isinstance(x, Mapping)
-    columns = list(x.values()) if is_table else [x]
-    tensors = columns + companions
-    if not columns or not all(isinstance(t, tf.TensorSpec) and t.shape.rank is not None for t in tensors):
-        return None
-    how = joins(x.shape.rank) if not is_table else "rows" if columns[0].shape.rank == 0 else "batches"
-    if how is None:
-        return None
-    if how == "rows":
-        fit = all(t.shape.rank == 0 for t in (tensors if is_table else companions))
-        row_shapes = [t.shape for t in tensors]
-    else:
-        fit = all(t.shape.rank > 0 for t in tensors)
-        row_shapes = [t.shape[1:] for t in tensors]
-    if not fit or not all(shape.is_fully_defined() for shape in row_shapes):
-        return None
-    row = sum(shape.num_elements() * t.dtype.size for shape, t in zip(row_shapes, tensors, strict=True))
-    if how == "batches" and (row > _LARGE_ROW or row * (tensors[0].shape[0] or 0) >= _LARGE_BATCH):
-        return None
-    rows = min(_MOST_ROWS, _MOST_BYTES // max(row, 1))
-    return (how, rows) if rows > 1 else None
-
-
-def _map(tf: Any, dataset: Any, function: Callable[..., Any]) -> Any:
-    """Map with little ado: an executor for each element costs more than these functions."""
-    options = {"synchronous": True} if "synchronous" in inspect.signature(dataset.map).parameters else {}
-    return dataset.map(tf.autograph.experimental.do_not_convert(function), **options)
-
-
-def _counting(counter: Any) -> Callable[..., Any]:
-    def count(*element: Any) -> Any:
-        counter.assign_add(1, read_value=False)
-        return element if len(element) > 1 else element[0]
-
-    return count

@@ -1,199 +1,53 @@
-"""A Keras layer around an exactnorm.Normalization: that learns and checks, the weights are applied."""
+"""A Keras layer around an exactnorm.Normalization: that learns and checks, the layer applies its weights."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Self, SupportsIndex
+from contextlib import nullcontext
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-from exactnorm._arguments import Axis, Policy
-from exactnorm._keras.state import State
+from exactnorm._arguments import at_least_one
+from exactnorm._inputs import Source
+from exactnorm._keras.inputs import progress_of, refuse_uneven, source_of
+from exactnorm._keras.state import Shape
+from exactnorm._keras.weights import WeightedLayer
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 
-NDArray = npt.NDArray[Any]
-_Base: Any = object  # the framework's Layer comes after this class
 
-
-class ExactLayer(_Base):  # type: ignore[misc]
-    """The part of a layer that is the same for Keras 3 and tf_keras; the framework's Layer comes after it.
-
-    The weights mean, variance and count are what calls use. Beside them a learner knows the exact sums they
-    were read from. Whoever writes other numbers into the weights (set_weights, a checkpoint) parts the two:
-    the layer applies these weights, and has nothing to learn on top of.
-    """
-
-    count: Any = 0
-    """How many elements a feature has had, of all kinds; a weight once the layer has weights."""
-
-    def __init__(
-        self,
-        axis: Axis = -1,
-        mean: npt.ArrayLike | None = None,
-        variance: npt.ArrayLike | None = None,
-        invert: bool = False,
-        *,
-        epsilon: float | None = None,
-        nan_policy: Policy = "propagate",
-        inf_policy: Policy = "propagate",
-        constant_policy: Literal["epsilon", "unit", "raise"] = "epsilon",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        learner = Normalization(
-            axis=axis,
-            mean=mean,
-            variance=variance,
-            invert=invert,
-            epsilon=self._default_epsilon() if epsilon is None else epsilon,
-            dtype="float64" if self.variable_dtype == "float64" else "float32",
-            nan_policy=nan_policy,
-            inf_policy=inf_policy,
-            constant_policy=constant_policy,
-            name=self.name,
-        )
-        self._state = State(learner, epsilon)
+class ExactLayer(WeightedLayer):
+    """The part of a layer that is the same for Keras 3 and tf_keras; the framework's Layer comes after it."""
 
     # ---- what the framework's class provides
 
     _ops: Any
     """The framework's functions: add, cast, divide, maximum, multiply, reshape, sqrt, subtract."""
 
-    @staticmethod
-    def _default_epsilon() -> float:
-        raise NotImplementedError
-
-    @staticmethod
-    def _value(variable: Any) -> NDArray:
-        """Return what a variable or an eager tensor holds."""
-        raise NotImplementedError
-
     def _tensor(self, inputs: Any) -> Any:
         """Return inputs as a tensor of the compute dtype."""
         raise NotImplementedError
 
-    # ---- arguments
-
-    @property
-    def axis(self) -> tuple[int, ...]:
-        """The axes to keep, as they were given; () for None, as in Keras."""
-        return self._state.learner.axis
-
-    @property
-    def invert(self) -> bool:
-        """Whether calls go back."""
-        return self._state.learner.invert
-
-    @property
-    def input_mean(self) -> Any:
-        """The mean that was given, or None."""
-        return self._state.config["mean"]
-
-    @property
-    def input_variance(self) -> Any:
-        """The variance that was given, or None."""
-        return self._state.config["variance"]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that `from_config` takes to make the same layer, not adapted."""
-        config: dict[str, Any] = super().get_config()
-        own = self._state.config
-        names = ("axis", "mean", "variance", "invert", "nan_policy", "inf_policy", "constant_policy")
-        return config | {name: own[name] for name in names} | {"epsilon": self._state.epsilon}
-
-    # ---- weights
-
-    def build(self, input_shape: Any) -> None:
-        """Fix the rank and the extents of the kept axes, and make the weights.
-
-        Parameters
-        ----------
-        input_shape : sequence of int or None
-            None for an unknown extent, on reduced axes only.
-
-        Raises
-        ------
-        ValueError
-            For axes that the shape lacks, an unknown kept extent, mean and variance that do not broadcast,
-            and a shape other than the layer was built for.
-        """
-        was_built = self.built
-        self._state.learner.build(tuple(input_shape))
-        super().build(input_shape)
-        if was_built or self._state.is_given:
-            return
-        learner = self._state.learner
-        shape = learner.moments.shape
-        dtype = learner.mean.dtype.name
-        self.adapt_mean = self._make_weight("mean", shape, dtype, "zeros")
-        self.adapt_variance = self._make_weight("variance", shape, dtype, "ones")
-        self.count = self._make_weight("count", (), self._count_dtype(), "zeros")
-        self._state.shown = self._values()
-
-    def _make_weight(self, name: str, shape: tuple[int, ...], dtype: str, initializer: str) -> Any:
-        return self.add_weight(
-            name=name, shape=shape, dtype=dtype, initializer=initializer, trainable=False, autocast=False
-        )
+    @staticmethod
+    def _is_concrete(x: Any) -> bool:
+        """Whether a tensor has numbers, rather than being part of a graph in the making."""
+        raise NotImplementedError
 
     @staticmethod
-    def _count_dtype() -> str:
-        return "int64"
+    def _is_tensor(x: Any) -> bool:
+        """Whether x is a tensor of the framework, with numbers or without."""
+        raise NotImplementedError
 
-    def _values(self) -> list[NDArray]:
-        return [self._value(weight) for weight in self.weights]
+    @staticmethod
+    def _mask_of(x: Any) -> Any:
+        """Return the Keras mask of a tensor, or None."""
+        return getattr(x, "_keras_mask", None)
 
-    def _show(self) -> None:
-        """Make calls use what the learner has finalized."""
-        state = self._state
-        if not self.built:
-            self.build(state.built_shape)
-        shape = state.learner.moments.shape
-        self.adapt_mean.assign(state.learner.mean.reshape(shape))
-        self.adapt_variance.assign(state.learner.variance.reshape(shape))
-        self._show_count()
-
-    def _show_count(self) -> None:
-        limit = np.iinfo(self._count_dtype()).max
-        self.count.assign(min(self._state.learner.count, limit))
-        self._state.shown = self._values()
-
-    def _knows_its_weights(self) -> bool:
-        shown = self._state.shown
-        return shown is not None and all(
-            np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-            for a, b in zip(self._values(), shown, strict=True)
-        )
-
-    def _require_known_weights(self, what: str) -> None:
-        if self.built and not self._state.is_given and not self._knows_its_weights():
-            raise RuntimeError(
-                f"cannot {what} on layer {self.name!r}: its weights were set from outside, and what data they "
-                "come from is not known. adapt or reset_state begin anew"
-            )
-
-    @property
-    def mean(self) -> Any:
-        """The mean that calls use, in the shape that broadcasts and the compute dtype; None before build."""
-        return self._statistics()[0] if self.built else None
-
-    @property
-    def variance(self) -> Any:
-        """The variance that calls use; see `mean`."""
-        return self._statistics()[1] if self.built else None
-
-    def _statistics(self) -> tuple[Any, Any]:
-        if self._state.is_given:
-            learner = self._state.learner
-            return self._tensor(learner.mean), self._tensor(learner.variance)
-        shape = self._state.learner.mean.shape
-        return tuple(
-            self._ops.cast(self._ops.reshape(weight, shape), self.compute_dtype)
-            for weight in (self.adapt_mean, self.adapt_variance)
-        )  # type: ignore[return-value]
+    @staticmethod
+    def _progress_bar(target: int | None) -> Any:
+        raise NotImplementedError
 
     # ---- learning
 
@@ -209,7 +63,7 @@ class ExactLayer(_Base):  # type: ignore[misc]
         RuntimeError before the layer is built, if mean and variance were given, and after the weights were
         set from outside.
         """
-        self._require_known_weights("read moments")
+        self._require_its_weights("read the moments of")
         return self._state.learner.moments
 
     def adapt(
@@ -219,89 +73,279 @@ class ExactLayer(_Base):  # type: ignore[misc]
         steps: int | None = None,
         *,
         use_sample_weight: bool = False,
+        mask: npt.ArrayLike | None = None,
+        verbose: int = 0,
         threads: int | None = None,
     ) -> None:
-        """Forget everything, learn data, and use that."""
-        self._state.learner.adapt(
-            data, batch_size, steps, use_sample_weight=use_sample_weight, threads=threads
+        """Forget everything, learn data, and use that.
+
+        Models that have the layer use it at once, compiled or not; what has frozen the statistics does not:
+        an export, and on the JAX and torch backends a mapped tf.data.Dataset.
+
+        Parameters
+        ----------
+        data : Moments, array, tensor, table, dict, or iterable of batches
+            As for `exactnorm.Normalization.adapt`: among others a tf.data.Dataset, PyDataset, DataLoader or
+            generator of batches x, (x, y) or (x, y, sample_weight). A Keras mask that comes with a tensor is
+            respected.
+        batch_size : int, optional
+            For Keras 2.7's sake: the result does not depend on it. With steps, how many rows of an array
+            make a step.
+        steps : int, optional
+            How many batches to take. Needed if the data are endless. Of an array, steps × batch_size rows
+            are taken, or all without a batch_size.
+        use_sample_weight : bool, default False
+            Use the weights of (x, y, sample_weight), which are ignored otherwise.
+        mask : array_like of bool, optional
+            For an array: False where it is as if absent. Of its shape, or of a leading part of it: (rows,)
+            or (batch, time).
+        verbose : int, default 0
+            1 shows a progress bar of the batches.
+        threads : int, optional
+            As for `exactnorm.Moments.from_data`.
+
+        Raises
+        ------
+        ValueError
+            If mean and variance were given; for data without values, a feature without values, data of
+            another shape than the layer was built for, and endless data without steps. The layer is as it
+            was, as it is after any error and after Ctrl-C.
+        TypeError
+            For data that are not numbers or booleans, and for ragged and sparse tensors.
+        """
+        batch_size = at_least_one(batch_size, "batch_size")
+        steps = at_least_one(steps, "steps")
+        source = source_of(
+            data,
+            mask=mask,
+            mask_of=self._mask_of,
+            use_sample_weight=use_sample_weight,
+            steps=steps,
+            batch_size=batch_size,
         )
+        shows = verbose and isinstance(source, Source)
+        with progress_of(source, data, steps, self._progress_bar) if shows else nullcontext():
+            self._state.learner._adapt(source, threads)
         self._state.is_adapted = True
         self._show()
 
     def compile(
         self, run_eagerly: bool | None = None, steps_per_execution: SupportsIndex | None = None
     ) -> None:
-        """Do nothing: there is nothing to configure. The arguments are checked as Keras 2.7 does."""
+        """Do nothing: there is nothing to configure. The arguments are checked as Keras 2.7 does.
+
+        Parameters
+        ----------
+        run_eagerly : bool, optional
+        steps_per_execution : int, optional
+            At least 1.
+
+        Raises
+        ------
+        TypeError
+            If run_eagerly is not a bool, or steps_per_execution no integer.
+        ValueError
+            If steps_per_execution is less than 1.
+        """
         self._state.learner.compile(run_eagerly, steps_per_execution)
 
-    def update_state(self, data: Any, *, use_sample_weight: bool = False, threads: int | None = None) -> None:
-        """Learn data on top of what is known; calls see it after `finalize_state`."""
-        self._require_known_weights("update_state")
-        self._state.learner.update_state(data, use_sample_weight=use_sample_weight, threads=threads)
+    def update_state(
+        self,
+        data: Any,
+        *,
+        use_sample_weight: bool = False,
+        mask: npt.ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Learn data on top of what is known; calls see it after `finalize_state`.
+
+        Parameters
+        ----------
+        data, use_sample_weight, mask, threads
+            As for `adapt`.
+
+        Raises
+        ------
+        RuntimeError
+            If the layer is not built, or its weights were set from outside.
+        ValueError, TypeError
+            As `adapt`.
+        """
+        self._require_its_weights("update the state of")
+        source = source_of(data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight)
+        self._state.learner._update_state(source, threads)
         self._show_count()
 
     def finalize_state(self) -> None:
-        """Make calls use what has been learned. It does not change `is_adapted`, as in Keras 2.7."""
-        if self.built and not self._state.is_given and self._knows_its_weights():
+        """Make calls use what has been learned. It does not change `is_adapted`, as in Keras 2.7.
+
+        Weights that were set from outside stay.
+
+        Raises
+        ------
+        ValueError
+            For a feature without any value, and for what a policy refuses. The layer is as it was.
+        """
+        if self.built and not self._state.is_given and self._has_its_weights():
             self._state.learner.finalize_state()
             self._show()
 
     def reset_state(self) -> None:
-        """Forget what was learned; calls keep their statistics until `finalize_state`."""
+        """Forget what was learned; calls keep their statistics until `finalize_state`, as in Keras 2.7."""
         if self.built and not self._state.is_given:
             self._state.learner.reset_state()
             self._state.is_adapted = False
             self._show_count()
 
     def merge_state(self, layers: Iterable[Any] | Any) -> None:
-        """Add what other layers have learned, and use all of it."""
-        self._require_known_weights("merge_state")
-        single = isinstance(layers, (ExactLayer, Normalization))
-        others: list[Normalization] = []
-        for other in [layers] if single else layers:
-            if isinstance(other, ExactLayer):
-                other._require_known_weights("merge_state")
-                other = other._state.learner
-            others.append(other)
-        self._state.learner.merge_state(others)
-        if self._state.learner.built:
+        """Add what other layers have learned, and use all of it.
+
+        Parameters
+        ----------
+        layers : layer or iterable of layers
+            Of this class, or `exactnorm.Normalization`.
+
+        Raises
+        ------
+        ValueError
+            For layers that keep other axes or shapes, have other names, or were given mean and variance.
+        RuntimeError
+            For a layer that is not built, or whose weights were set from outside.
+        """
+        self._require_its_weights("merge into")
+        learners = [_learner(layer) for layer in _listed(layers)]
+        self._state.learner.merge_state(learners)
+        if learners:
             self._state.is_adapted |= self._state.learner.is_adapted
             self._show()
 
-    def forget(self, data: Any, *, use_sample_weight: bool = False, threads: int | None = None) -> None:
-        """Take away data that this layer has learned, and use the rest."""
-        self._require_known_weights("forget")
-        self._state.learner.forget(data, use_sample_weight=use_sample_weight, threads=threads)
+    def forget(
+        self,
+        data: Any,
+        *,
+        use_sample_weight: bool = False,
+        mask: npt.ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Take away data that this layer has learned, and use the rest.
+
+        Parameters
+        ----------
+        data, use_sample_weight, mask, threads
+            As for `adapt`.
+
+        Raises
+        ------
+        ValueError
+            Naming the feature, if the data were provably not learned, or if nothing would be left of it.
+        RuntimeError
+            If the layer is not built, or its weights were set from outside.
+        """
+        self._require_its_weights("forget data of")
+        source = source_of(data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight)
+        self._state.learner._forget(source, threads)
         self._state.is_adapted &= self._state.learner.count > 0
         self._show()
 
     # ---- calls
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Normalize, or with invert=True take back.
+
+        Parameters
+        ----------
+        inputs : array, tensor, or numbers in lists
+            Of the rank the layer was built for, and its kept extents.
+
+        Raises
+        ------
+        ValueError
+            For another shape than the layer was built for (the message has both), and for several inputs.
+        TypeError
+            For ragged and sparse tensors.
+        """
+        outputs = super().__call__(self._one_input(inputs), *args, **kwargs)
+        if self._is_identity(outputs):
+            self._state.has_warned = True
+            Normalization(axis=None, name=self.name)(0.0)  # this warns that it is not adapted
+        return outputs
+
+    def _one_input(self, inputs: Any) -> Any:
+        refuse_uneven(inputs)
+        if isinstance(inputs, (list, tuple)) and any(self._is_tensor(x) for x in inputs):
+            raise ValueError(
+                f"a Normalization takes a single input, got a {type(inputs).__name__} of {len(inputs)}: "
+                "stack them, or make a layer for each"
+            )
+        return np.asarray(inputs) if isinstance(inputs, (list, tuple, int, float, bool)) else inputs
+
+    def _is_identity(self, outputs: Any) -> bool:
+        """Whether to warn that the layer has learned nothing: once, where there are numbers."""
+        state = self._state
+        if state.has_warned or state.is_adapted or state.is_given or not self._is_concrete(outputs):
+            return False
+        mean, variance = self._values()[:2]
+        return bool((mean == 0).all() and (variance == 1).all())
+
     def call(self, inputs: Any) -> Any:
         """Normalize, or with invert=True take back."""
-        return self._apply(inputs, invert=self.invert)
+        return self._apply(inputs, self.invert)
 
     def inverse(self, inputs: Any) -> Any:
-        """Do the opposite of a call: ``mean + x * divisor``, or with invert=True normalize."""
-        return self._apply(inputs, invert=not self.invert)
+        """Do the opposite of a call: ``mean + x * divisor``, or with invert=True normalize.
 
-    def _apply(self, inputs: Any, *, invert: bool) -> Any:
-        x = self._tensor(inputs)
-        self._output_shape(x.shape)
-        mean, variance = self._statistics()
-        ops = self._ops
-        divisor = ops.maximum(ops.sqrt(variance), self._epsilon)
+        Parameters, result and errors are those of a call. It is not part of a functional model: there, use a
+        layer with invert=True.
+        """
+        inputs = self._tensor(self._one_input(inputs))
+        if not self.built:
+            self.build(inputs.shape)
+        return self._apply(inputs, not self.invert)
+
+    def _apply(self, inputs: Any, invert: bool) -> Any:
+        inputs = self._tensor(inputs)
+        self._state.output_shape(tuple(inputs.shape))
+        mean, spread = (self._shaped(weight) for weight in self._scale_weights())
+        return self._scaled(self._ops, inputs, mean, spread, invert)
+
+    def _shaped(self, weight: Any) -> Any:
+        shaped = self._ops.reshape(weight, self._state.broadcast_shape)
+        return self._ops.cast(shaped, self.compute_dtype)
+
+    def _scaled(self, ops: Any, x: Any, mean: Any, spread: Any, invert: bool) -> Any:
+        """Compute as Keras does, in its order of operations."""
+        divisor = spread if self._state.is_unit else ops.maximum(ops.sqrt(spread), self._epsilon())
         if invert:
             return ops.add(mean, ops.multiply(x, divisor))
         return ops.divide(ops.subtract(x, mean), divisor)
 
-    @property
     def _epsilon(self) -> float:
         return self._default_epsilon() if self._state.epsilon is None else self._state.epsilon
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """Return the shape of the result: that of the input."""
-        return self._output_shape(input_shape)
+    @property
+    def mean(self) -> Any:
+        """The mean that calls use, in the shape that broadcasts and the compute dtype; None before build."""
+        return self._shaped(self._scale_weights()[0]) if self.built else None
 
-    def _output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        return self._state.output_shape(tuple(input_shape))
+    @property
+    def variance(self) -> Any:
+        """The variance that calls use; see `mean`."""
+        if not self.built:
+            return None
+        return self._shaped(self._state.learner.variance if self._state.is_given else self.adapt_variance)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """Return the shape of the result: that of the input."""
+        shape = tuple(input_shape)
+        return self._state.output_shape(shape) if self.built else shape
+
+
+def _listed(layers: Any) -> list[Any]:
+    return [layers] if isinstance(layers, (ExactLayer, Normalization)) else list(layers)
+
+
+def _learner(layer: Any) -> Normalization:
+    if isinstance(layer, ExactLayer):
+        layer._require_its_weights("merge")
+        return layer._state.learner
+    return layer

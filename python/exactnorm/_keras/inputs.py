@@ -1,0 +1,100 @@
+"""What users of Keras hand in to be learned: masks are respected, ragged and sparse tensors refused."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from exactnorm._arrays import Dense, companion
+from exactnorm._inputs import Batch, Source, read_array_or_table
+from exactnorm._moments import Moments
+
+_UNEVEN = frozenset({"RaggedTensor", "SparseTensor", "BCOO", "BCSR", "IndexedSlices"})
+
+
+def source_of(
+    data: Any,
+    *,
+    mask: Any = None,
+    mask_of: Callable[[Any], Any],
+    use_sample_weight: bool = False,
+    steps: int | None = None,
+    batch_size: int | None = None,
+) -> Source | Moments:
+    """Read data as `exactnorm.Normalization.adapt` does, with the masks that come along.
+
+    Parameters
+    ----------
+    data, use_sample_weight, steps, batch_size
+        As for `exactnorm.Normalization.adapt`.
+    mask : array_like of bool, optional
+        For an array: False where it is as if absent; of a leading part of its shape.
+    mask_of : callable
+        Returns the Keras mask of an array, or None.
+    """
+    if isinstance(data, Moments):
+        if mask is not None:
+            raise ValueError("a mask belongs to an array, not to Moments")
+        return data
+
+    def masked(item: Any, given: Any = None) -> Any:
+        x = item[0] if type(item) in (tuple, list) and item else item
+        refuse_uneven(x)
+        mask = mask_of(x) if given is None else given
+        if mask is None:
+            return item
+        weights = item[2] if use_sample_weight else None
+        return Batch(_array(x), companion(weights, "sample_weight"), companion(mask, "mask"))
+
+    source = Source(
+        masked(data, mask), use_sample_weight=use_sample_weight, steps=steps, batch_size=batch_size
+    )
+    source.each = masked
+    return source
+
+
+def _array(x: Any) -> Dense:
+    (array,) = read_array_or_table(x)
+    if not isinstance(array, Dense):
+        raise ValueError("a mask belongs to an array, not to a table")
+    return array
+
+
+def refuse_uneven(x: Any) -> None:
+    """TypeError for ragged and sparse tensors, of any framework."""
+    if (
+        type(x).__name__ in _UNEVEN
+        or getattr(x, "is_sparse", False) is True  # torch
+        or getattr(x, "sparse", False) is True  # keras.KerasTensor
+        or getattr(x, "ragged", False) is True
+        or hasattr(x, "tocoo")  # scipy
+    ):
+        raise TypeError(
+            f"expected a dense array or tensor, got a {type(x).__module__}.{type(x).__name__}: ragged and "
+            "sparse tensors are not taken; make it dense first (to_tensor, to_dense, toarray)"
+        )
+
+
+@contextmanager
+def progress_of(
+    source: Source, data: Any, steps: int | None, bar_for: Callable[[int | None], Any]
+) -> Iterator[None]:
+    """Around the learning from a source of these data: a bar, made for a number of batches, counts them."""
+    stream = source.stream
+    if stream is None:
+        yield
+        bar_for(1).update(1, finalize=True)
+        return
+    target = steps or operator.length_hint(data) or None
+    bar, each = bar_for(target), source.each
+
+    def shown(item: Any) -> Any:
+        bar.update(stream.taken)
+        return item if each is None else each(item)
+
+    source.each, source.counted = shown, True
+    yield
+    if stream.taken != target:
+        bar.update(stream.taken, finalize=True)
