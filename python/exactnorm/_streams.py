@@ -92,7 +92,7 @@ class Stream:
             with tf.device("cpu:0"):
                 self._count = tf.Variable(0, dtype=tf.int64)
             data = _map(tf, data, _counting(self._count))
-        data = data.batch(rows) if how == "rows" else data.rebatch(rows)
+        data = _joined(tf, data, rows, how)
         if data.options().autotune.enabled is None:
             options = tf.data.Options()
             options.autotune.enabled = False  # to time each cheap step costs more than the step
@@ -122,6 +122,20 @@ def _rows(tensors: list[Any], how: Join) -> int:
     if how == "batches" and (row > _LARGE_ROW or row * int(tensors[0].shape[0] or 0) >= _LARGE_BATCH):
         return 0
     return min(_MOST_ROWS, _MOST_BYTES // max(row, 1))
+
+
+def _joined(tf: Any, dataset: Any, rows: int, how: Join) -> Any:
+    if how == "rows":
+        return dataset.batch(rows)
+    lengths = [spec.shape[0] for spec in tf.nest.flatten(dataset.element_spec)]
+    if None in lengths:
+        return dataset.rebatch(rows)
+
+    def flat(*element: Any) -> Any:  # rebatch would log an error for each slice of an array
+        flattened = tf.nest.map_structure(lambda x: tf.reshape(x, [-1, *x.shape[2:]]), element)
+        return flattened if len(element) > 1 else flattened[0]
+
+    return _map(tf, dataset.batch(max(1, rows // max(1, *lengths))), flat)
 
 
 def _map(tf: Any, dataset: Any, function: Callable[..., Any]) -> Any:
