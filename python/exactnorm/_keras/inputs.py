@@ -11,7 +11,9 @@ from exactnorm._arrays import Dense, companion
 from exactnorm._inputs import Batch, Source, read_array_or_table
 from exactnorm._moments import Moments
 
-_UNEVEN = frozenset({"RaggedTensor", "SparseTensor", "BCOO", "BCSR", "IndexedSlices"})
+_UNEVEN = frozenset(
+    {"RaggedTensor", "RaggedTensorSpec", "SparseTensor", "SparseTensorSpec", "IndexedSlices", "BCOO", "BCSR"}
+)
 
 
 def source_of(
@@ -66,6 +68,7 @@ def refuse_uneven(x: Any) -> None:
     """TypeError for ragged and sparse tensors, of any framework."""
     if (
         type(x).__name__ in _UNEVEN
+        or type(getattr(x, "type_spec", None)).__name__ in _UNEVEN  # tf_keras's symbolic tensors
         or getattr(x, "is_sparse", False) is True  # torch
         or getattr(x, "sparse", False) is True  # keras.KerasTensor
         or getattr(x, "ragged", False) is True
@@ -93,5 +96,6 @@ def progress_of(
 
     source.each = counted
     yield
-    if taken != target or not source.is_stream:
-        bar.update(taken or 1, finalize=True)
+    if taken != target:
+        bar.target = taken or 1
+        bar.update(bar.target, finalize=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -16,6 +16,9 @@ from exactnorm._keras.state import Shape
 from exactnorm._keras.weights import WeightedLayer
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
+
+_NUMBERS = (int, float, list, tuple)
+_ARRAYS = (*_NUMBERS, np.generic, np.ndarray)
 
 
 class ExactLayer(WeightedLayer):
@@ -31,13 +34,8 @@ class ExactLayer(WeightedLayer):
         raise NotImplementedError
 
     @staticmethod
-    def _is_concrete(x: Any) -> bool:
-        """Whether a tensor has numbers, rather than being part of a graph in the making."""
-        raise NotImplementedError
-
-    @staticmethod
-    def _is_tensor(x: Any) -> bool:
-        """Whether x is a tensor of the framework, with numbers or without."""
+    def _is_symbolic(x: Any) -> bool:
+        """Whether a tensor has no numbers, since a graph is being made."""
         raise NotImplementedError
 
     @staticmethod
@@ -112,22 +110,29 @@ class ExactLayer(WeightedLayer):
             was, as it is after any error and after Ctrl-C.
         TypeError
             For data that are not numbers or booleans, and for ragged and sparse tensors.
+        RuntimeError
+            While a graph is made, as in tf.function: there are no numbers then.
         """
         batch_size = at_least_one(batch_size, "batch_size")
         steps = at_least_one(steps, "steps")
-        source = source_of(
-            data,
-            mask=mask,
-            mask_of=self._mask_of,
-            use_sample_weight=use_sample_weight,
-            steps=steps,
-            batch_size=batch_size,
-        )
-        shows = verbose and isinstance(source, Source)
-        with progress_of(source, data, steps, self._progress_bar) if shows else nullcontext():
+        source = self._source(data, mask, use_sample_weight, steps=steps, batch_size=batch_size)
+        shown: AbstractContextManager[None] = nullcontext()
+        if verbose and isinstance(source, Source):
+            shown = progress_of(source, data, steps, self._progress_bar)
+        with shown:
             self._state.learner._adapt(source, threads)
         self._state.is_adapted = True
         self._show()
+
+    def _source(self, data: Any, mask: Any, use_sample_weight: bool, **limits: Any) -> Source | Moments:
+        if self._is_symbolic(data):
+            raise RuntimeError(
+                f"layer {self.name!r} learns numbers, and there are none while a graph is made: "
+                "call this outside of tf.function and jit, and with no symbolic tensor"
+            )
+        return source_of(
+            data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight, **limits
+        )
 
     def compile(
         self, run_eagerly: bool | None = None, steps_per_execution: SupportsIndex | None = None
@@ -171,8 +176,8 @@ class ExactLayer(WeightedLayer):
         ValueError, TypeError
             As `adapt`.
         """
+        source = self._source(data, mask, use_sample_weight)
         self._require_its_weights("update the state of")
-        source = source_of(data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight)
         self._state.learner._update_state(source, threads)
         self._show_count()
 
@@ -241,8 +246,8 @@ class ExactLayer(WeightedLayer):
         RuntimeError
             If the layer is not built, or its weights were set from outside.
         """
+        source = self._source(data, mask, use_sample_weight)
         self._require_its_weights("forget data of")
-        source = source_of(data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight)
         self._state.learner._forget(source, threads)
         self._state.is_adapted &= self._state.learner.count > 0
         self._show()
@@ -272,17 +277,17 @@ class ExactLayer(WeightedLayer):
 
     def _one_input(self, inputs: Any) -> Any:
         refuse_uneven(inputs)
-        if isinstance(inputs, (list, tuple)) and any(self._is_tensor(x) for x in inputs):
+        if isinstance(inputs, (list, tuple)) and not all(isinstance(x, _ARRAYS) for x in inputs):
             raise ValueError(
                 f"a Normalization takes a single input, got a {type(inputs).__name__} of {len(inputs)}: "
                 "stack them, or make a layer for each"
             )
-        return np.asarray(inputs) if isinstance(inputs, (list, tuple, int, float, bool)) else inputs
+        return np.asarray(inputs) if isinstance(inputs, _NUMBERS) else inputs
 
     def _is_identity(self, outputs: Any) -> bool:
         """Whether to warn that the layer has learned nothing: once, where there are numbers."""
         state = self._state
-        if state.has_warned or state.is_adapted or state.is_given or not self._is_concrete(outputs):
+        if state.has_warned or state.is_adapted or state.is_given or self._is_symbolic(outputs):
             return False
         mean, variance = self._values()[:2]
         return bool((mean == 0).all() and (variance == 1).all())

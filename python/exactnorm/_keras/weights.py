@@ -18,7 +18,7 @@ from exactnorm._warn import warn
 _Base: Any = object  # the framework's Layer comes after these classes
 
 
-class WeightedLayer(_Base):  # type: ignore[misc]
+class WeightedLayer(_Base):
     """The weights mean, variance and count are what calls use.
 
     Beside them a learner knows the exact sums they were read from. Whoever writes other numbers into the
@@ -220,7 +220,7 @@ class WeightedLayer(_Base):  # type: ignore[misc]
             super().load_own_variables(store)
             return
         weights = list(self.weights)
-        values = {key: store[key] for key in keys}
+        values = {key: np.asarray(store[key]) for key in keys}
         expected = {str(i): tuple(weight.shape) for i, weight in enumerate(weights)}
         found = {key: values[key].shape for key in keys - {"adapted", "moments"}}
         if found != expected:

@@ -102,25 +102,23 @@ class Normalization(ExactLayer, keras.layers.Layer):
         return keras.ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
 
     @staticmethod
-    def _is_tensor(x: Any) -> bool:
-        return bool(keras.ops.is_tensor(x)) or isinstance(x, keras.KerasTensor)
-
-    @staticmethod
-    def _is_concrete(x: Any) -> bool:
-        if isinstance(x, keras.KerasTensor):
-            return False
+    def _is_symbolic(x: Any) -> bool:
         match keras.config.backend():
             case "tensorflow":
-                return hasattr(x, "numpy")
+                import tensorflow as tf
+
+                tracing = not tf.executing_eagerly()
             case "jax":
                 import jax
 
-                return not isinstance(x, jax.core.Tracer)
+                tracing = isinstance(x, jax.core.Tracer)
             case "torch":
                 import torch
 
-                return not torch.compiler.is_compiling()
-        return True
+                tracing = torch.compiler.is_compiling()
+            case _:
+                tracing = False
+        return tracing or isinstance(x, keras.KerasTensor)
 
     @staticmethod
     def _mask_of(x: Any) -> Any:
