@@ -69,7 +69,7 @@ def _is_labelled(item: Any) -> bool:
 
 
 def _array(x: Any) -> Dense:
-    (array,) = read_array_or_table(x)
+    array = next(read_array_or_table(x), None)
     if not isinstance(array, Dense):
         raise ValueError("a mask belongs to an array, not to a table")
     return array

@@ -310,12 +310,11 @@ class ExactLayer(WeightedLayer):
     def _apply(self, inputs: Any, invert: bool) -> Any:
         inputs = self._tensor(inputs)
         self._state.output_shape(tuple(inputs.shape))
-        mean, spread = (self._shaped(weight) for weight in self._scale_weights())
+        mean, spread = (self._shaped(self._ops, weight) for weight in self._scale_weights())
         return self._scaled(self._ops, inputs, mean, spread, invert)
 
-    def _shaped(self, weight: Any) -> Any:
-        shaped = self._ops.reshape(weight, self._state.broadcast_shape)
-        return self._ops.cast(shaped, self.compute_dtype)
+    def _shaped(self, ops: Any, weight: Any) -> Any:
+        return ops.cast(ops.reshape(weight, self._state.broadcast_shape), self.compute_dtype)
 
     def _scaled(self, ops: Any, x: Any, mean: Any, spread: Any, invert: bool) -> Any:
         """Compute as Keras does, in its order of operations."""
@@ -330,14 +329,15 @@ class ExactLayer(WeightedLayer):
     @property
     def mean(self) -> Any:
         """The mean that calls use, in the shape that broadcasts and the compute dtype; None before build."""
-        return self._shaped(self._scale_weights()[0]) if self.built else None
+        return self._shaped(self._ops, self._scale_weights()[0]) if self.built else None
 
     @property
     def variance(self) -> Any:
         """The variance that calls use; see `mean`."""
         if not self.built:
             return None
-        return self._shaped(self._state.learner.variance if self._state.is_given else self.adapt_variance)
+        variance = self._state.learner.variance if self._state.is_given else self.adapt_variance
+        return self._shaped(self._ops, variance)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """Return the shape of the result: that of the input."""

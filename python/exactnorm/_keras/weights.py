@@ -71,7 +71,7 @@ class WeightedLayer(_Base):
 
     @staticmethod
     def _value(variable: Any) -> NDArray:
-        """Return what a variable holds."""
+        """Return what a weight holds."""
         raise NotImplementedError
 
     @staticmethod
@@ -151,7 +151,9 @@ class WeightedLayer(_Base):
         return self.adapt_mean, self.adapt_divisor if self._state.is_unit else self.adapt_variance
 
     def _values(self) -> list[NDArray]:
-        return [self._value(weight) for weight in self.weights]
+        return [
+            self._value(weight).copy() for weight in self.weights
+        ]  # numpy may share the variable's memory
 
     def _show(self) -> None:
         """Make calls use what the learner has read."""
