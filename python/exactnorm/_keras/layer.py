@@ -27,7 +27,7 @@ class ExactLayer(WeightedLayer):
     # ---- what the framework's class provides
 
     _ops: Any
-    """The framework's functions: add, cast, divide, maximum, multiply, reshape, sqrt, subtract."""
+    """The module of the framework's functions: add, cast, convert_to_tensor, divide, less, …"""
 
     def _tensor(self, inputs: Any) -> Any:
         """Return inputs as a tensor of the compute dtype."""
@@ -318,7 +318,12 @@ class ExactLayer(WeightedLayer):
 
     def _scaled(self, ops: Any, x: Any, mean: Any, spread: Any, invert: bool) -> Any:
         """Compute as Keras does, in its order of operations."""
-        divisor = spread if self._state.is_unit else ops.maximum(ops.sqrt(spread), self._epsilon())
+        if self._state.is_unit:
+            divisor = spread
+        else:
+            root = ops.sqrt(spread)
+            epsilon = ops.convert_to_tensor(self._epsilon(), dtype=self.compute_dtype)
+            divisor = ops.where(ops.less(root, epsilon), epsilon, root)  # Keras's maximum narrows on torch
         if invert:
             return ops.add(mean, ops.multiply(x, divisor))
         return ops.divide(ops.subtract(x, mean), divisor)

@@ -137,7 +137,8 @@ class WeightedLayer(_Base):
         self.count = self._make_weight("count", (), self._count_dtype(), "zeros")
         if self._state.is_unit:
             self.adapt_divisor = self._make_weight("divisor", shape, dtype, "ones")
-        self._state.shown = self._values()
+        ones = np.ones(shape, dtype)
+        self._state.shown = [np.zeros_like(ones), ones, np.zeros(()), ones][: len(self.weights)]
 
     def _make_weight(self, name: str, shape: tuple[int, ...], dtype: str, initializer: str) -> Any:
         return self.add_weight(
@@ -151,9 +152,7 @@ class WeightedLayer(_Base):
         return self.adapt_mean, self.adapt_divisor if self._state.is_unit else self.adapt_variance
 
     def _values(self) -> list[NDArray]:
-        return [
-            self._value(weight).copy() for weight in self.weights
-        ]  # numpy may share the variable's memory
+        return [self._value(weight).copy() for weight in self.weights]  # numpy may share its memory
 
     def _show(self) -> None:
         """Make calls use what the learner has read."""
@@ -187,7 +186,7 @@ class WeightedLayer(_Base):
         """Whether the weights are what the learner has put there, or 2.7's reset_state has left there."""
         shown = self._state.shown
         return shown is not None and all(
-            np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+            np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
             for a, b in zip(self._values(), shown, strict=True)
         )
 
