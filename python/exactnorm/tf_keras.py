@@ -50,12 +50,8 @@ class Normalization(ExactLayer, tf_keras.layers.experimental.preprocessing.Prepr
         return tf.cast(inputs, self.compute_dtype)
 
     @staticmethod
-    def _is_tensor(x: Any) -> bool:
-        return bool(tf.is_tensor(x)) or tf_keras.backend.is_keras_tensor(x)
-
-    @staticmethod
-    def _is_concrete(x: Any) -> bool:
-        return hasattr(x, "numpy")
+    def _is_symbolic(x: Any) -> bool:
+        return not tf.executing_eagerly() or (tf.is_tensor(x) and not hasattr(x, "numpy"))
 
     @staticmethod
     def _progress_bar(target: int | None) -> Any:

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from exactnorm._arrays import Dense, companion
+import numpy as np
+
+from exactnorm._arrays import Dense, companion, is_array
 from exactnorm._inputs import Batch, Source, read_array_or_table
 from exactnorm._moments import Moments
 
-_UNEVEN = frozenset({"RaggedTensor", "SparseTensor", "BCOO", "BCSR", "IndexedSlices"})
+_UNEVEN = frozenset(
+    {"RaggedTensor", "RaggedTensorSpec", "SparseTensor", "SparseTensorSpec", "IndexedSlices", "BCOO", "BCSR"}
+)
 
 
 def source_of(
@@ -40,23 +44,32 @@ def source_of(
         return data
 
     def masked(item: Any, given: Any = None) -> Any:
-        x = item[0] if type(item) in (tuple, list) and item else item
+        x, *rest = item if _is_labelled(item) else (item,)
         refuse_uneven(x)
         mask = mask_of(x) if given is None else given
         if mask is None:
             return item
-        weights = item[2] if use_sample_weight else None
+        if use_sample_weight and len(rest) != 2:
+            raise ValueError(f"expected (x, y, sample_weight), got {1 + len(rest)} elements")
+        weights = rest[1] if use_sample_weight else None
         return Batch(_array(x), companion(weights, "sample_weight"), companion(mask, "mask"))
 
-    source = Source(
-        masked(data, mask), use_sample_weight=use_sample_weight, steps=steps, batch_size=batch_size
-    )
-    source.each = masked
+    if not isinstance(data, list):  # which is a stream, or numbers
+        data = masked(data, mask)
+    elif mask is not None:
+        data = masked(np.asarray(data), mask)
+    source = Source(data, use_sample_weight=use_sample_weight, steps=steps, batch_size=batch_size)
+    source.each = lambda item: item if isinstance(item, np.ndarray) else masked(item)
     return source
 
 
+def _is_labelled(item: Any) -> bool:
+    """Whether item is (x, y) or (x, y, sample_weight), which torch's DataLoader makes lists."""
+    return isinstance(item, (tuple, list)) and len(item) > 0 and is_array(item[0])
+
+
 def _array(x: Any) -> Dense:
-    (array,) = read_array_or_table(x)
+    array = next(read_array_or_table(x), None)
     if not isinstance(array, Dense):
         raise ValueError("a mask belongs to an array, not to a table")
     return array
@@ -66,6 +79,7 @@ def refuse_uneven(x: Any) -> None:
     """TypeError for ragged and sparse tensors, of any framework."""
     if (
         type(x).__name__ in _UNEVEN
+        or type(getattr(x, "type_spec", None)).__name__ in _UNEVEN  # tf_keras's symbolic tensors
         or getattr(x, "is_sparse", False) is True  # torch
         or getattr(x, "sparse", False) is True  # keras.KerasTensor
         or getattr(x, "ragged", False) is True
@@ -97,4 +111,5 @@ def progress_of(
     source.each, source.counted = shown, True
     yield
     if stream.taken != target:
-        bar.update(stream.taken, finalize=True)
+        bar.target = stream.taken or 1
+        bar.update(bar.target, finalize=True)

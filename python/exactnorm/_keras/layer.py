@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -17,6 +17,9 @@ from exactnorm._keras.weights import WeightedLayer
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 
+_NUMBERS = (int, float, list, tuple)
+_ARRAYS = (*_NUMBERS, np.generic, np.ndarray)
+
 
 class ExactLayer(WeightedLayer):
     """The part of a layer that is the same for Keras 3 and tf_keras; the framework's Layer comes after it."""
@@ -24,20 +27,15 @@ class ExactLayer(WeightedLayer):
     # ---- what the framework's class provides
 
     _ops: Any
-    """The framework's functions: add, cast, divide, maximum, multiply, reshape, sqrt, subtract."""
+    """The module of the framework's functions: add, cast, convert_to_tensor, divide, less, …"""
 
     def _tensor(self, inputs: Any) -> Any:
         """Return inputs as a tensor of the compute dtype."""
         raise NotImplementedError
 
     @staticmethod
-    def _is_concrete(x: Any) -> bool:
-        """Whether a tensor has numbers, rather than being part of a graph in the making."""
-        raise NotImplementedError
-
-    @staticmethod
-    def _is_tensor(x: Any) -> bool:
-        """Whether x is a tensor of the framework, with numbers or without."""
+    def _is_symbolic(x: Any) -> bool:
+        """Whether a tensor has no numbers, since a graph is being made."""
         raise NotImplementedError
 
     @staticmethod
@@ -112,22 +110,29 @@ class ExactLayer(WeightedLayer):
             was, as it is after any error and after Ctrl-C.
         TypeError
             For data that are not numbers or booleans, and for ragged and sparse tensors.
+        RuntimeError
+            While a graph is made, as in tf.function: there are no numbers then.
         """
         batch_size = at_least_one(batch_size, "batch_size")
         steps = at_least_one(steps, "steps")
-        source = source_of(
-            data,
-            mask=mask,
-            mask_of=self._mask_of,
-            use_sample_weight=use_sample_weight,
-            steps=steps,
-            batch_size=batch_size,
-        )
-        shows = verbose and isinstance(source, Source)
-        with progress_of(source, data, steps, self._progress_bar) if shows else nullcontext():
+        source = self._source(data, mask, use_sample_weight, steps=steps, batch_size=batch_size)
+        shown: AbstractContextManager[None] = nullcontext()
+        if verbose and isinstance(source, Source):
+            shown = progress_of(source, data, steps, self._progress_bar)
+        with shown:
             self._state.learner._adapt(source, threads)
         self._state.is_adapted = True
         self._show()
+
+    def _source(self, data: Any, mask: Any, use_sample_weight: bool, **limits: Any) -> Source | Moments:
+        if self._is_symbolic(data):
+            raise RuntimeError(
+                f"layer {self.name!r} learns numbers, and there are none while a graph is made: "
+                "call this outside of tf.function and jit, and with no symbolic tensor"
+            )
+        return source_of(
+            data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight, **limits
+        )
 
     def compile(
         self, run_eagerly: bool | None = None, steps_per_execution: SupportsIndex | None = None
@@ -171,8 +176,8 @@ class ExactLayer(WeightedLayer):
         ValueError, TypeError
             As `adapt`.
         """
+        source = self._source(data, mask, use_sample_weight)
         self._require_its_weights("update the state of")
-        source = source_of(data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight)
         self._state.learner._update_state(source, threads)
         self._show_count()
 
@@ -241,8 +246,8 @@ class ExactLayer(WeightedLayer):
         RuntimeError
             If the layer is not built, or its weights were set from outside.
         """
+        source = self._source(data, mask, use_sample_weight)
         self._require_its_weights("forget data of")
-        source = source_of(data, mask=mask, mask_of=self._mask_of, use_sample_weight=use_sample_weight)
         self._state.learner._forget(source, threads)
         self._state.is_adapted &= self._state.learner.count > 0
         self._show()
@@ -272,17 +277,17 @@ class ExactLayer(WeightedLayer):
 
     def _one_input(self, inputs: Any) -> Any:
         refuse_uneven(inputs)
-        if isinstance(inputs, (list, tuple)) and any(self._is_tensor(x) for x in inputs):
+        if isinstance(inputs, (list, tuple)) and not all(isinstance(x, _ARRAYS) for x in inputs):
             raise ValueError(
                 f"a Normalization takes a single input, got a {type(inputs).__name__} of {len(inputs)}: "
                 "stack them, or make a layer for each"
             )
-        return np.asarray(inputs) if isinstance(inputs, (list, tuple, int, float, bool)) else inputs
+        return np.asarray(inputs) if isinstance(inputs, _NUMBERS) else inputs
 
     def _is_identity(self, outputs: Any) -> bool:
         """Whether to warn that the layer has learned nothing: once, where there are numbers."""
         state = self._state
-        if state.has_warned or state.is_adapted or state.is_given or not self._is_concrete(outputs):
+        if state.has_warned or state.is_adapted or state.is_given or self._is_symbolic(outputs):
             return False
         mean, variance = self._values()[:2]
         return bool((mean == 0).all() and (variance == 1).all())
@@ -305,16 +310,20 @@ class ExactLayer(WeightedLayer):
     def _apply(self, inputs: Any, invert: bool) -> Any:
         inputs = self._tensor(inputs)
         self._state.output_shape(tuple(inputs.shape))
-        mean, spread = (self._shaped(weight) for weight in self._scale_weights())
+        mean, spread = (self._shaped(self._ops, weight) for weight in self._scale_weights())
         return self._scaled(self._ops, inputs, mean, spread, invert)
 
-    def _shaped(self, weight: Any) -> Any:
-        shaped = self._ops.reshape(weight, self._state.broadcast_shape)
-        return self._ops.cast(shaped, self.compute_dtype)
+    def _shaped(self, ops: Any, weight: Any) -> Any:
+        return ops.cast(ops.reshape(weight, self._state.broadcast_shape), self.compute_dtype)
 
     def _scaled(self, ops: Any, x: Any, mean: Any, spread: Any, invert: bool) -> Any:
         """Compute as Keras does, in its order of operations."""
-        divisor = spread if self._state.is_unit else ops.maximum(ops.sqrt(spread), self._epsilon())
+        if self._state.is_unit:
+            divisor = spread
+        else:
+            root = ops.sqrt(spread)
+            epsilon = ops.convert_to_tensor(self._epsilon(), dtype=self.compute_dtype)
+            divisor = ops.where(ops.less(root, epsilon), epsilon, root)  # Keras's maximum narrows on torch
         if invert:
             return ops.add(mean, ops.multiply(x, divisor))
         return ops.divide(ops.subtract(x, mean), divisor)
@@ -325,14 +334,15 @@ class ExactLayer(WeightedLayer):
     @property
     def mean(self) -> Any:
         """The mean that calls use, in the shape that broadcasts and the compute dtype; None before build."""
-        return self._shaped(self._scale_weights()[0]) if self.built else None
+        return self._shaped(self._ops, self._scale_weights()[0]) if self.built else None
 
     @property
     def variance(self) -> Any:
         """The variance that calls use; see `mean`."""
         if not self.built:
             return None
-        return self._shaped(self._state.learner.variance if self._state.is_given else self.adapt_variance)
+        variance = self._state.learner.variance if self._state.is_given else self.adapt_variance
+        return self._shaped(self._ops, variance)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """Return the shape of the result: that of the input."""

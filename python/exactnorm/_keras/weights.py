@@ -18,7 +18,7 @@ from exactnorm._warn import warn
 _Base: Any = object  # the framework's Layer comes after these classes
 
 
-class WeightedLayer(_Base):  # type: ignore[misc]
+class WeightedLayer(_Base):
     """The weights mean, variance and count are what calls use.
 
     Beside them a learner knows the exact sums they were read from. Whoever writes other numbers into the
@@ -71,7 +71,7 @@ class WeightedLayer(_Base):  # type: ignore[misc]
 
     @staticmethod
     def _value(variable: Any) -> NDArray:
-        """Return what a variable holds."""
+        """Return what a weight holds."""
         raise NotImplementedError
 
     @staticmethod
@@ -137,7 +137,8 @@ class WeightedLayer(_Base):  # type: ignore[misc]
         self.count = self._make_weight("count", (), self._count_dtype(), "zeros")
         if self._state.is_unit:
             self.adapt_divisor = self._make_weight("divisor", shape, dtype, "ones")
-        self._state.shown = self._values()
+        ones = np.ones(shape, dtype)
+        self._state.shown = [np.zeros_like(ones), ones, np.zeros(()), ones][: len(self.weights)]
 
     def _make_weight(self, name: str, shape: tuple[int, ...], dtype: str, initializer: str) -> Any:
         return self.add_weight(
@@ -151,7 +152,7 @@ class WeightedLayer(_Base):  # type: ignore[misc]
         return self.adapt_mean, self.adapt_divisor if self._state.is_unit else self.adapt_variance
 
     def _values(self) -> list[NDArray]:
-        return [self._value(weight) for weight in self.weights]
+        return [self._value(weight).copy() for weight in self.weights]  # numpy may share its memory
 
     def _show(self) -> None:
         """Make calls use what the learner has read."""
@@ -185,7 +186,7 @@ class WeightedLayer(_Base):  # type: ignore[misc]
         """Whether the weights are what the learner has put there, or 2.7's reset_state has left there."""
         shown = self._state.shown
         return shown is not None and all(
-            np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+            np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
             for a, b in zip(self._values(), shown, strict=True)
         )
 
@@ -220,7 +221,7 @@ class WeightedLayer(_Base):  # type: ignore[misc]
             super().load_own_variables(store)
             return
         weights = list(self.weights)
-        values = {key: store[key] for key in keys}
+        values = {key: np.asarray(store[key]) for key in keys}
         expected = {str(i): tuple(weight.shape) for i, weight in enumerate(weights)}
         found = {key: values[key].shape for key in keys - {"adapted", "moments"}}
         if found != expected:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
+
 from exactnorm._extras import needs
 from exactnorm._keras.layer import ExactLayer
 from exactnorm._keras.state import NDArray
@@ -75,7 +77,7 @@ class Normalization(ExactLayer, keras.layers.Layer):
             self.build(inputs.shape)
         self._state.output_shape(tuple(inputs.shape))
         mean, spread = (
-            tf.constant(self._value(self._shaped(weight)), self.compute_dtype)
+            self._shaped(tf, weight if isinstance(weight, np.ndarray) else self._value(weight))
             for weight in self._scale_weights()
         )
         return self._scaled(tf, inputs, mean, spread, self.invert)
@@ -86,8 +88,10 @@ class Normalization(ExactLayer, keras.layers.Layer):
 
     @staticmethod
     def _value(variable: Any) -> NDArray:
-        tensor = variable.value if isinstance(variable, keras.Variable) else variable
-        value: NDArray = keras.ops.convert_to_numpy(tensor)
+        tensor = variable.value
+        if keras.config.backend() == "torch":
+            tensor = tensor.detach().cpu()
+        value: NDArray = tensor.numpy() if hasattr(tensor, "numpy") else np.asarray(tensor)
         return value
 
     @staticmethod
@@ -102,25 +106,23 @@ class Normalization(ExactLayer, keras.layers.Layer):
         return keras.ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
 
     @staticmethod
-    def _is_tensor(x: Any) -> bool:
-        return bool(keras.ops.is_tensor(x)) or isinstance(x, keras.KerasTensor)
-
-    @staticmethod
-    def _is_concrete(x: Any) -> bool:
-        if isinstance(x, keras.KerasTensor):
-            return False
+    def _is_symbolic(x: Any) -> bool:
         match keras.config.backend():
             case "tensorflow":
-                return hasattr(x, "numpy")
+                import tensorflow as tf
+
+                tracing = not tf.executing_eagerly()
             case "jax":
                 import jax
 
-                return not isinstance(x, jax.core.Tracer)
+                tracing = isinstance(x, jax.core.Tracer)
             case "torch":
                 import torch
 
-                return not torch.compiler.is_compiling()
-        return True
+                tracing = torch.compiler.is_compiling()
+            case _:
+                tracing = False
+        return tracing or isinstance(x, keras.KerasTensor)
 
     @staticmethod
     def _mask_of(x: Any) -> Any:
