@@ -179,7 +179,7 @@ class Moments:
         ):
             return
         source = Source(data, weights=weights, where=where, use_sample_weight=use_sample_weight)
-        batch = None if source.is_stream else source.peek()
+        batch = source.peek() if source.stream is None else None
         if batch is not None and isinstance(batch.x, Dense) and batch.x.fits_at_once:
             add(self._impl, batch, axis=axis, threads=threads)
         else:

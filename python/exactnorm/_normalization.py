@@ -20,6 +20,10 @@ from exactnorm._moments import Moments
 from exactnorm._warn import warn
 
 
+def _source(data: Any, use_sample_weight: bool) -> Source | Moments:
+    return data if isinstance(data, Moments) else Source(data, use_sample_weight=use_sample_weight)
+
+
 class Normalization(Layer):
     """Learn the mean and variance of every feature and apply ``(x - mean) / sqrt(variance)``.
 
@@ -125,19 +129,19 @@ class Normalization(Layer):
         """
         batch_size = at_least_one(batch_size, "batch_size")
         steps = at_least_one(steps, "steps")
+        if not isinstance(data, Moments):
+            data = Source(data, use_sample_weight=use_sample_weight, steps=steps, batch_size=batch_size)
+        self._adapt(data, threads)
+
+    def _adapt(self, source: Source | Moments, threads: int | None) -> None:
         adaptation = _core.Adaptation(self._impl)
-        if isinstance(data, Moments):
-            adaptation.merge(data._impl)
-            adaptation.commit()
-            self._warn()
-            return
-        source = Source(data, use_sample_weight=use_sample_weight, steps=steps, batch_size=batch_size)
-        if source.is_stream and batch_size is not None:
-            warn(["batch_size is ignored: the data are batches already"], UserWarning)
-        feed(adaptation, self._impl, source, threads=threads)
+        if isinstance(source, Moments):
+            adaptation.merge(source._impl)
+        else:
+            feed(adaptation, self._impl, source, threads=threads)
         adaptation.commit()
-        if source.shortfall is not None:
-            warn([source.shortfall], UserWarning)
+        if isinstance(source, Source):
+            warn(source.complaints, UserWarning)
         self._warn()
 
     def compile(
@@ -194,7 +198,10 @@ class Normalization(Layer):
         ValueError, TypeError
             As `adapt`.
         """
-        self._impl.update_state(self._learned(data, use_sample_weight, threads))
+        self._update_state(_source(data, use_sample_weight), threads)
+
+    def _update_state(self, source: Source | Moments, threads: int | None) -> None:
+        self._impl.update_state(self._learned(source, threads))
 
     def finalize_state(self) -> None:
         """Make calls use what has been learned. It does not change `is_adapted`, as in Keras 2.7.
@@ -262,17 +269,19 @@ class Normalization(Layer):
         >>> layer.mean
         array([[1.5]], dtype=float32)
         """
-        self._impl.forget(self._learned(data, use_sample_weight, threads))
+        self._forget(_source(data, use_sample_weight), threads)
+
+    def _forget(self, source: Source | Moments, threads: int | None) -> None:
+        self._impl.forget(self._learned(source, threads))
         self._warn()
 
-    def _learned(self, data: Any, use_sample_weight: bool, threads: int | None) -> _core.Moments:
+    def _learned(self, source: Source | Moments, threads: int | None) -> _core.Moments:
         """Learn data aside, for a layer that is built; Moments are what they are."""
         if not self._impl.built:
             raise RuntimeError("the layer is not built: call build, adapt or the layer first")
-        if isinstance(data, Moments):
-            return data._impl
+        if isinstance(source, Moments):
+            return source._impl
         adaptation = _core.Adaptation(self._impl)
-        source = Source(data, use_sample_weight=use_sample_weight)
         feed(adaptation, self._impl, source, names=self._impl.names, threads=threads)
         return adaptation.moments()
 

@@ -7,19 +7,15 @@ import warnings
 from collections.abc import Iterable
 from types import FrameType
 
-_PASSED_THROUGH = ("exactnorm", "torch")  # torch's modules call ours
+_NOT_THE_USER = ("exactnorm", "keras", "tf_keras", "tensorflow", "torch")
 
 
 def warn(messages: Iterable[str], category: type[Warning]) -> None:
-    """Issue warnings at the innermost line outside this package and its frameworks."""
+    """Issue warnings at the innermost line outside this package and the frameworks that call it."""
     level = 2  # the caller, which frame 1 is
-    frame = sys._getframe(1)
-    while frame is not None and _package(frame) in _PASSED_THROUGH:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _NOT_THE_USER:
         level += 1
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     for message in messages:
         warnings.warn(message, category, stacklevel=level)
-
-
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -1,0 +1,1 @@
+"""What the layers for Keras 3 and for tf_keras have in common; neither framework is imported here."""

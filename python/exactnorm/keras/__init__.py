@@ -1,0 +1,158 @@
+"""Normalization as a layer of Keras 3, on any of its backends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from exactnorm._extras import needs
+from exactnorm._keras.layer import ExactLayer
+from exactnorm._keras.state import NDArray
+
+with needs("keras", "exactnorm.keras"):
+    import keras
+
+__all__ = ["Normalization"]
+
+
+@keras.saving.register_keras_serializable("exactnorm", "Normalization")
+class Normalization(ExactLayer, keras.layers.Layer):
+    """Learn the mean and variance of every feature and apply ``(x - mean) / sqrt(variance)``.
+
+    A ``keras.layers.Normalization`` whose statistics are exact: `exactnorm.Normalization` does the learning,
+    Keras the arithmetic of calls, which on TensorFlow gives the bits of Keras's own layer. It works in
+    models, in ``dataset.map(layer)`` with any backend, and is saved with what it has learned, so that a
+    loaded layer can go on learning. Statistics are weights: a layer that is adapted again changes the models
+    it is part of, compiled or not.
+
+    Parameters
+    ----------
+    axis : int, tuple of int or None, default -1
+        The axes to keep: each of their indices has a mean and variance of its own. None: one for all values.
+    mean, variance : array_like of float, optional
+        Given instead of learned, both or none; they broadcast to the kept axes.
+    invert : bool, default False
+        Calls return ``mean + x * sqrt(variance)`` instead.
+    epsilon : float, optional
+        The least divisor: ``max(sqrt(variance), epsilon)``. The default is ``keras.config.epsilon()``.
+    nan_policy, inf_policy : {"propagate", "omit", "raise"}
+        What NaN and infinities among the learned values mean; see `exactnorm.Moments.mean`. Propagating
+        warns.
+    constant_policy : {"epsilon", "unit", "raise"}
+        What a feature of variance 0 is divided by: epsilon; 1, as scikit-learn does (epsilon is not used
+        then at all, and the divisor is a fourth weight); nothing, an error.
+    **kwargs
+        name, trainable, dtype and input_shape, as for any layer. Statistics are float32 at least, whatever
+        the dtype; calls compute in the compute dtype.
+
+    Raises
+    ------
+    ValueError
+        If only one of mean and variance is given, for a variance that is negative or NaN, and for unknown
+        policies and dtypes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactnorm.keras import Normalization
+    >>> layer = Normalization()
+    >>> layer.adapt(np.array([[0.0, 7.0, 4.0], [2.0, 9.0, 6.0]]))
+    >>> np.asarray(layer(np.array([[0.0, 7.0, 4.0]])))
+    array([[-1., -1., -1.]], dtype=float32)
+    """
+
+    _ops = keras.ops
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Normalize, or with invert=True take back; see `exactnorm.Normalization`."""
+        tf = _tensorflow_tracing(inputs)
+        return super().__call__(inputs, *args, **kwargs) if tf is None else self._call_in_tf(tf, inputs)
+
+    def _call_in_tf(self, tf: Any, inputs: Any) -> Any:
+        """Compute in a graph of TensorFlow's, as in dataset.map, while Keras has another backend."""
+        inputs = tf.cast(inputs, self.compute_dtype)
+        if not self.built:
+            self.build(inputs.shape)
+        self._state.output_shape(tuple(inputs.shape))
+        mean, spread = (
+            self._shaped(tf, weight if isinstance(weight, np.ndarray) else self._value(weight))
+            for weight in self._scale_weights()
+        )
+        return self._scaled(tf, inputs, mean, spread, self.invert)
+
+    @staticmethod
+    def _default_epsilon() -> float:
+        return float(keras.config.epsilon())
+
+    @staticmethod
+    def _value(variable: Any) -> NDArray:
+        tensor = variable.value
+        if keras.config.backend() == "torch":
+            tensor = tensor.detach().cpu()
+        value: NDArray = tensor.numpy() if hasattr(tensor, "numpy") else np.asarray(tensor)
+        return value
+
+    @staticmethod
+    def _count_dtype() -> str:
+        if keras.config.backend() != "jax":
+            return "int64"
+        import jax
+
+        return "int64" if jax.config.jax_enable_x64 else "int32"
+
+    def _tensor(self, inputs: Any) -> Any:
+        return keras.ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
+
+    @staticmethod
+    def _is_symbolic(x: Any) -> bool:
+        match keras.config.backend():
+            case "tensorflow":
+                import tensorflow as tf
+
+                tracing = not tf.executing_eagerly()
+            case "jax":
+                import jax
+
+                tracing = isinstance(x, jax.core.Tracer)
+            case "torch":
+                import torch
+
+                tracing = torch.compiler.is_compiling()
+            case _:
+                tracing = False
+        return tracing or isinstance(x, keras.KerasTensor)
+
+    @staticmethod
+    def _mask_of(x: Any) -> Any:
+        mask = getattr(x, "_keras_mask", None)
+        if mask is None and keras.config.backend() == "jax" and keras.ops.is_tensor(x):
+            mask = _MaskOf()(x)  # which has no room for attributes
+        return mask
+
+    @staticmethod
+    def _progress_bar(target: int | None) -> Any:
+        return keras.utils.Progbar(target, unit_name="batch")
+
+
+class _MaskOf(keras.layers.Layer):
+    """Returns the mask of its input: Keras has no other public way to ask for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:  # noqa: ARG002  # Keras's names
+        return mask
+
+
+def _tensorflow_tracing(x: Any) -> Any:
+    """Return TensorFlow if x is a tensor of a graph it makes while Keras has another backend, else None."""
+    tf = sys.modules.get("tensorflow")
+    if tf is None or keras.config.backend() == "tensorflow" or tf.executing_eagerly():
+        return None
+    return tf if isinstance(x, tf.Tensor) else None
+
+
+Normalization.__module__ = "exactnorm.keras"

@@ -1,0 +1,61 @@
+"""Normalization as a layer of tf_keras, the Keras 2 line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exactnorm._extras import needs
+from exactnorm._keras.layer import ExactLayer
+from exactnorm._keras.state import NDArray
+
+with needs("tf_keras", "exactnorm.tf_keras"):
+    import tensorflow as tf
+    import tf_keras
+
+__all__ = ["Normalization"]
+
+
+@tf_keras.saving.register_keras_serializable("exactnorm", "Normalization")
+class Normalization(ExactLayer, tf_keras.layers.experimental.preprocessing.PreprocessingLayer):
+    """Learn the mean and variance of every feature and apply ``(x - mean) / sqrt(variance)``.
+
+    A ``tf_keras.layers.Normalization`` whose statistics are exact: `exactnorm.Normalization` does the
+    learning, TensorFlow the arithmetic of calls, with the bits of tf_keras's own layer. Arguments, methods
+    and results are those of `exactnorm.keras.Normalization`; the default of epsilon is
+    ``tf_keras.backend.epsilon()``. The exact sums are saved in .keras and .weights.h5 files; a SavedModel,
+    checkpoint or .h5 file has the weights only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactnorm.tf_keras import Normalization
+    >>> layer = Normalization()
+    >>> layer.adapt(np.array([[0.0, 7.0, 4.0], [2.0, 9.0, 6.0]]))
+    >>> layer(np.array([[0.0, 7.0, 4.0]])).numpy()
+    array([[-1., -1., -1.]], dtype=float32)
+    """
+
+    _ops = tf
+
+    @staticmethod
+    def _default_epsilon() -> float:
+        return float(tf_keras.backend.epsilon())
+
+    @staticmethod
+    def _value(variable: Any) -> NDArray:
+        value: NDArray = variable.numpy()
+        return value
+
+    def _tensor(self, inputs: Any) -> Any:
+        return tf.cast(inputs, self.compute_dtype)
+
+    @staticmethod
+    def _is_symbolic(x: Any) -> bool:
+        return not tf.executing_eagerly() or (tf.is_tensor(x) and not hasattr(x, "numpy"))
+
+    @staticmethod
+    def _progress_bar(target: int | None) -> Any:
+        return tf_keras.utils.Progbar(target, unit_name="batch")
+
+
+Normalization.__module__ = "exactnorm.tf_keras"
