@@ -12,7 +12,7 @@ import pytest
 
 ADAPTERS = {
     "keras": ("exactnorm.keras", "keras"),
-    "tf_keras": ("exactnorm.tf_keras", "tf_keras"),
+    "tf_keras": ("exactnorm.tf_keras", "tensorflow"),  # which tf_keras brings
     "sklearn": ("exactnorm.sklearn", "sklearn"),
     "torch": ("exactnorm.torch", "torch"),
     "onnx": ("exactnorm.onnx", "onnx"),

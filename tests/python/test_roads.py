@@ -32,7 +32,7 @@ NAMES = [f"x{i}" for i in range(FEATURES)]
 
 def data() -> np.ndarray[Any, np.dtype[np.float32]]:
     """Columns of very different sizes, with values of the largest and the smallest exponents that occur."""
-    x = np.random.default_rng(7).normal(size=(ROWS, FEATURES)) * np.logspace(-6, 8, FEATURES) + 3
+    x = np.random.default_rng(7).normal(size=(ROWS, FEATURES)) * np.logspace(-2, 8, FEATURES) + 3
     return x.astype(np.float32)
 
 
