@@ -189,9 +189,7 @@ class Moments:
             )
             self._impl.merge(learned)
 
-    def update_sparse(
-        self, x: Any, weights: npt.ArrayLike | None = None, threads: int | None = None
-    ) -> None:
+    def update_sparse(self, x: Any, weights: npt.ArrayLike | None = None, threads: int | None = None) -> None:
         """Add a sparse matrix, in the time that its stored values take.
 
         Values that are not stored are zeros, and count: the state is that of an update with ``x.toarray()``.
