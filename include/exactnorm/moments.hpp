@@ -130,7 +130,7 @@ class Moments {
   /// Adds a table that stores only some values: the state is that of an update with all of them, zeros
   /// included. The feature shape must be (columns,), or () for a single one. options.weights is per row, of
   /// shape (rows,); options.where and options.valid must be absent. Throws as update, and
-  /// std::invalid_argument naming the column for offsets and row indices that are not as SparseColumns says.
+  /// std::invalid_argument for offsets or row indices (naming the column) that are not as SparseColumns says.
   /// Cost: O(stored values + columns), and O(rows) for weights; a column is the work of one thread.
   void update_sparse(const SparseColumns& x, const UpdateOptions& options = {});
 
