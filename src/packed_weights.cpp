@@ -4,9 +4,9 @@
 #include <bit>
 #include <climits>
 #include <cstring>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
+
+#include "weighted_element.hpp"
 
 namespace exactnorm {
 namespace {
@@ -50,15 +50,6 @@ bool pack(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, floa
   return exact;
 }
 }  // namespace
-
-void check_weight(const Decoded& weight) {
-  if (weight.kind != Kind::finite || (weight.negative && weight.mantissa != 0)) {
-    const char* what = weight.kind == Kind::nan      ? "NaN"
-                       : weight.kind == Kind::posinf ? "infinity"
-                                                     : "a negative one";
-    throw std::invalid_argument(std::string("weights must be non-negative and finite, got ") + what);
-  }
-}
 
 PackWeights packing_of_weights(DType dtype) {
   return with_format(dtype, []<class Format>(Format) -> PackWeights { return &pack<Format>; });

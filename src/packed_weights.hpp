@@ -1,17 +1,14 @@
 #pragma once
 /// \file
-/// Weights of any dtype: which are refused, and those that float32 holds as such.
+/// Weights of any dtype that float32 holds.
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "decode.hpp"
+#include <exactnorm/tensor_view.hpp>
 
 namespace exactnorm {
-
-/// Throws std::invalid_argument for a weight that is negative or not finite.
-void check_weight(const Decoded& weight);
 
 /// Writes `count` weights that lie `stride` bytes apart as float32; false if one is no normal float32 and not
 /// 0. Throws as check_weight.

@@ -13,20 +13,21 @@
 #include "packed_weights.hpp"
 #include "packing.hpp"
 #include "product_buckets.hpp"
+#include "weighted_element.hpp"
 #include "weighted_panel_sums.hpp"
 
 namespace exactnorm {
 namespace {
 
-void count_special(Kind kind, Counts& counts) noexcept {
-  ++(kind == Kind::nan ? counts.nan : kind == Kind::posinf ? counts.posinf : counts.neginf);
-}
-
 /// In integers, an element at a time: any dtypes.
 class IntegerSums final : public BlockSums {
  public:
   IntegerSums(DType x, DType w, const LoopNest& nest, Feature* features, ExactSum* weights)
-      : nest_(nest), features_(features), weights_(weights), decode_x_(decoder(x)), decode_w_(decoder(w)) {}
+      : nest_(nest),
+        features_(features),
+        weights_(weights),
+        decode_x_(decoder_of(x)),
+        decode_w_(decoder_of(w)) {}
 
   void add(const Position& at, std::int64_t rows, std::int64_t columns) override {
     for (Position column = at; columns-- > 0; column.advance(nest_.columns, 1)) {
@@ -43,14 +44,6 @@ class IntegerSums final : public BlockSums {
   }
 
  private:
-  using Decoder = Decoded (*)(const std::byte*) noexcept;
-
-  static Decoder decoder(DType dtype) {
-    return with_format(dtype, []<class Format>(Format) -> Decoder {
-      return [](const std::byte* at) noexcept { return decode<Format>(load<typename Format::Bits>(at)); };
-    });
-  }
-
   void add_element(const Position& at, Feature& feature, ExactSum& weight) {
     const Decoded w = decode_w_(at.at[weights_operand]);
     check_weight(w);
