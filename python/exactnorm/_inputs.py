@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from exactnorm._arrays import Dense, companion, from_array, from_numbers, is_array
+from exactnorm._streams import Join, Stream, ranks_of
 from exactnorm._tables import Table, table_kind
 
 _NUMBERS = (int, float, complex, np.generic)
@@ -32,16 +33,22 @@ class Source:
 
     Attributes
     ----------
-    is_stream : bool
-        Whether the user gave an iterable of batches, rather than data that are all there.
+    stream : Stream or None
+        The iterable of batches that the user gave; None for data that are all there.
     take : callable, optional
         Gets each array of a stream first, unless its weights are wanted, and says whether that was all.
     each : callable, optional
         Gets each item of a stream before that, and returns what to take in its place.
+    joins : callable, optional
+        How tf.data may join the batches of a stream, by their rank; set it before the first is taken.
+    counted : bool
+        Whether the stream must know how many of its items have been taken before all have been.
     """
 
     take: Callable[[Any], bool] | None = None
     each: Callable[[Any], Any] | None = None
+    joins: Callable[[int], Join | None] | None = None
+    counted = False
 
     def __init__(
         self,
@@ -57,45 +64,43 @@ class Source:
 
         Of a stream, only `steps` items are asked for; of other data, steps × batch_size rows are taken.
         """
-        self._taken = 0  # items of the stream, or rows if they are limited
-        self._wanted = steps
+        self._rows = 0  # taken, if they are limited
+        self._wanted_rows: int | None = None
         self._batch_size = batch_size
         given = companion(weights, "weights"), companion(where, "where")
         batches = _batches(data)
-        self.is_stream = batches is None and not isinstance(data, tuple)
-        if self.is_stream and given != (None, None):
-            raise ValueError(
-                "weights and where belong to one array or table; batches bring their weights along as "
-                "(x, y, sample_weight), with use_sample_weight=True"
-            )
-        if self.is_stream:
-            if steps is None and _is_infinite(data):
-                raise ValueError("the data are infinite: say with steps how many batches to take")
-            items = _items(data) if steps is None else self._counted(itertools.islice(_items(data), steps))
-            self._batches: Iterator[Batch] = self._stream(items, use_sample_weight)
-        elif use_sample_weight and weights is not None:
+        self.stream: Stream | None = None
+        if batches is None and not isinstance(data, tuple):
+            if given != (None, None):
+                raise ValueError(
+                    "weights and where belong to one array or table; batches bring their weights along as "
+                    "(x, y, sample_weight), with use_sample_weight=True"
+                )
+            if not isinstance(data, Iterable) and not _is_sequence(data):
+                raise TypeError(_EXPECTED.format(_name(data)))
+            self.stream = Stream(data, steps)
+            self._batches: Iterator[Batch] = self._stream(self.stream, use_sample_weight)
+            return
+        if use_sample_weight and weights is not None:
             raise ValueError("expected weights or use_sample_weight, not both")
-        elif batches is None or use_sample_weight:
+        if batches is None or use_sample_weight:
             self._batches = _labelled(data, use_sample_weight, *given)
         else:
             self._batches = _attach(batches, *given)
-        if not self.is_stream:
-            self._wanted = None if steps is None or batch_size is None else steps * batch_size
-            if self._wanted is not None:
-                self._batches = self._first_rows(self._batches, self._wanted)
+        if steps is not None and batch_size is not None:
+            self._wanted_rows = steps * batch_size
+            self._batches = self._first_rows(self._batches, self._wanted_rows)
 
     @property
     def complaints(self) -> list[str]:
         """What to tell the user at the end: arguments that these data did not heed."""
-        messages = []
-        if self.is_stream and self._batch_size is not None:
-            messages.append("batch_size is ignored: the data are batches already")
-        if self._wanted is not None and self._taken < self._wanted:
-            what = "batches" if self.is_stream else "rows"
-            messages.append(
-                f"the data ended after {self._taken} of the {self._wanted} {what} that steps asked for"
-            )
-        return messages
+        if self.stream is not None:
+            ignored = "batch_size is ignored: the data are batches already"
+            messages = (None if self._batch_size is None else ignored, self.stream.shortfall)
+            return [message for message in messages if message is not None]
+        if self._wanted_rows is None or self._rows >= self._wanted_rows:
+            return []
+        return [f"the data ended after {self._rows} of the {self._wanted_rows} rows that steps asked for"]
 
     def __iter__(self) -> Iterator[Batch]:
         return self._batches
@@ -107,7 +112,11 @@ class Source:
             self._batches = itertools.chain((first,), self._batches)
         return first
 
-    def _stream(self, items: Iterator[Any], use_sample_weight: bool) -> Iterator[Batch]:
+    def _stream(self, stream: Stream, use_sample_weight: bool) -> Iterator[Batch]:
+        joined = self._join(stream, use_sample_weight)
+        items = iter(stream)
+        if joined and use_sample_weight:
+            items = ((x, None, weights) for x, weights in items)
         if self.each is not None:
             items = map(self.each, items)
         for item in items:
@@ -125,18 +134,45 @@ class Source:
             else:
                 yield from map(Batch, batches)
 
-    def _counted(self, items: Iterator[Any]) -> Iterator[Any]:
-        for item in items:
-            self._taken += 1
-            yield item
+    def _join(self, stream: Stream, use_sample_weight: bool) -> bool:
+        """Join the elements of a tf.data.Dataset if the same is learned from it; whether that was done."""
+        spec = stream.element_spec
+        if spec is None:
+            return False
+        labelled = isinstance(spec, tuple)
+        if use_sample_weight:
+            if not labelled or len(spec) != 3:
+                return False
+            how = self._how(spec[0], ranks_of(spec[2]))
+            select: Callable[[Any], Any] = lambda element: (element[0], element[2])  # noqa: E731
+        elif labelled:
+            how = self._how(spec[0]) if len(spec) <= 3 else None
+            select = operator.itemgetter(0)
+        else:
+            how = self._how(spec)
+            select = lambda element: element  # noqa: E731
+        return how is not None and stream.join(select, how, counted=self.counted)
+
+    def _how(self, x: Any, weight_ranks: Sequence[int] | None = None) -> Join | None:
+        ranks = ranks_of(x)
+        if not ranks or isinstance(x, tuple) or self.joins is None:
+            return None
+        if isinstance(x, Mapping):  # a column is an array, or the number of one row
+            how: Join | None = "rows" if ranks[0] == 0 else "batches"
+            fits = len({rank > 0 for rank in ranks}) == 1
+        else:
+            how, fits = self.joins(ranks[0]), True
+        if weight_ranks is not None:
+            fits &= len(weight_ranks) == 1 and (weight_ranks[0] > 0) == (how == "batches")
+        return how if fits else None
 
     def _first_rows(self, batches: Iterator[Batch], wanted: int) -> Iterator[Batch]:
         for batch in batches:
-            rows = slice(0, wanted - self._taken)
+            rows = slice(0, wanted - self._rows)
             x = batch.x.rows(rows)
-            self._taken += x.row_count
+            self._rows += x.row_count
             yield Batch(x, *(None if part is None else part.rows(rows) for part in batch[1:]))
-            if self._taken >= wanted:
+            if self._rows >= wanted:
                 return
 
 
@@ -179,21 +215,9 @@ def _holds_numbers(x: Any) -> bool:
     )
 
 
-def _items(data: Any) -> Iterator[Any]:
-    if isinstance(data, Iterable):
-        return iter(data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # as a keras.utils.PyDataset has
-        return (data[i] for i in range(len(data)))
-    raise TypeError(_EXPECTED.format(_name(data)))
-
-
-def _is_infinite(data: Any) -> bool:
-    if isinstance(data, itertools.repeat):
-        return operator.length_hint(data, -1) == -1
-    cardinality = getattr(data, "cardinality", None)  # of a tf.data.Dataset: -1 is infinite
-    return isinstance(data, (itertools.count, itertools.cycle)) or (
-        callable(cardinality) and int(cardinality()) == -1
-    )
+def _is_sequence(data: Any) -> bool:
+    """Whether it has a batch for each index, as a torch.utils.data.Dataset has."""
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__")
 
 
 def _labelled(item: Any, use_sample_weight: bool, weights: Any = None, where: Any = None) -> Iterator[Batch]:

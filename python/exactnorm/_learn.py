@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from types import EllipsisType
 
@@ -9,6 +10,7 @@ from exactnorm import _core
 from exactnorm._arguments import Axis, ints_of, threads_of
 from exactnorm._arrays import Dense, native_pieces
 from exactnorm._inputs import Batch, Source
+from exactnorm._streams import Join
 from exactnorm._tables import Table
 
 
@@ -24,6 +26,7 @@ def learn(
 
     Of that shape and with these names, if given; else of the shape that the first batch has.
     """
+    source.joins = functools.partial(_joins, axis, shape)
     moments = None
     for batch in source:
         if moments is None:
@@ -65,6 +68,18 @@ def add(moments: _core.Moments, batch: Batch, *, axis: Axis | EllipsisType, thre
         moments.update(piece.view(), kept, None, None, piece.valid_view(), count)
 
 
+def _joins(axis: Axis | EllipsisType, shape: Sequence[int] | None, rank: int) -> Join | None:
+    """How a stream's arrays of this rank join, to be learned with this axis by Moments of this shape."""
+    if axis is ...:
+        kept = len(shape) if shape is not None else min(1, rank // 2)
+        return None if kept > rank else "rows" if kept == rank else "batches"
+    given = ints_of(axis)
+    kept_axes = _core.kept_axes(given, rank)
+    if len(kept_axes) == rank:
+        return "rows" if all(i < 0 for i in given) else None
+    return None if 0 in kept_axes else "batches"
+
+
 def _moments_for(
     x: Dense | Table, axis: Axis | EllipsisType, shape: Sequence[int] | None, names: Sequence[str]
 ) -> _core.Moments:
@@ -92,6 +107,7 @@ def feed(
     count = threads_of(threads)
     if threads is None:
         source.take = adaptation.try_update
+    source.joins = functools.partial(_layer_joins, layer)
     for batch in source:
         x, weights, where = batch
         if where is not None:
@@ -110,13 +126,19 @@ def feed(
             else:
                 adaptation.update_columns(columns, weights_view, count)
             continue
-        array = _with_batch_axis(x, layer) if source.is_stream else x
+        array = x.part(None) if source.stream is not None and _is_row(x.values.ndim, layer) else x
         if array.is_native or weights is not None:
             array = array.native()
             adaptation.update(array.view(), array.valid_view(), weights_view, count)
             continue
         for _, piece in native_pieces(array, axis):
             adaptation.update(piece.view(), piece.valid_view(), None, count)
+
+
+def _layer_joins(layer: _core.Normalization, rank: int) -> Join | None:
+    """How a stream's arrays of this rank join, to be learned by this layer."""
+    is_row = _is_row(rank, layer)
+    return None if 0 in _core.kept_axes(layer.axis, rank + is_row) else "rows" if is_row else "batches"
 
 
 def _feed_where(
@@ -148,11 +170,6 @@ def is_one_axis(layer: _core.Normalization) -> bool:
     return layer.rank == 1 if layer.built else not layer.axis
 
 
-def _with_batch_axis(x: Dense, layer: _core.Normalization) -> Dense:
-    """Make a stream's element that is one row, or one number, a batch of one; as Keras 3 does."""
-    rank = x.values.ndim
-    if rank == 0:
-        return x.part(None)
-    if rank == 1 and (layer.rank == 2 if layer.built else layer.axis):
-        return x.part(None)
-    return x
+def _is_row(rank: int, layer: _core.Normalization) -> bool:
+    """Whether a stream's element of this rank is one row, or one number: a batch of one, as in Keras 3."""
+    return rank == 0 or (rank == 1 and (layer.rank == 2 if layer.built else bool(layer.axis)))

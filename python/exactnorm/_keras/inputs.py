@@ -96,17 +96,20 @@ def progress_of(
     source: Source, data: Any, steps: int | None, bar_for: Callable[[int | None], Any]
 ) -> Iterator[None]:
     """Around the learning from a source of these data: a bar, made for a number of batches, counts them."""
-    target = (steps or operator.length_hint(data) or None) if source.is_stream else 1
-    bar, each, taken = bar_for(target), source.each, 0
+    stream = source.stream
+    if stream is None:
+        yield
+        bar_for(1).update(1, finalize=True)
+        return
+    target = steps or operator.length_hint(data) or None
+    bar, each = bar_for(target), source.each
 
-    def counted(item: Any) -> Any:
-        nonlocal taken
-        taken += 1
-        bar.update(taken)
+    def shown(item: Any) -> Any:
+        bar.update(stream.taken)
         return item if each is None else each(item)
 
-    source.each = counted
+    source.each, source.counted = shown, True
     yield
-    if taken != target:
-        bar.target = taken or 1
+    if stream.taken != target:
+        bar.target = stream.taken or 1
         bar.update(bar.target, finalize=True)
