@@ -272,15 +272,30 @@ def test_no_warning_while_a_graph_is_made() -> None:
         layer(X)
 
 
-def test_a_subclass() -> None:
-    class Mine(Normalization):
-        def call(self, inputs: Any) -> Any:
-            return super().call(inputs) * 2
+def test_a_subclass_with_a_weight_of_its_own() -> None:
+    class Scaled(Normalization):
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+            self.factor = self.add_weight(shape=(1,), initializer="ones", name="factor")
 
-    layer = Mine()
+        def call(self, inputs: Any) -> Any:
+            return super().call(inputs) * self.factor
+
+    layer = Scaled()
     layer.adapt(X)
+    layer.factor.assign([2.0])
     assert predict(sequential(layer), X[:1]).tolist() == [[-2] * 3]
-    assert type(Mine.from_config(layer.get_config())) is Mine
+    layer.update_state(X)
+    assert type(Scaled.from_config(layer.get_config())) is Scaled
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    other = Scaled()
+    other.build((None, 3))
+    other.load_own_variables(store)
+    assert values(other.factor).tolist() == [2]
+    assert other.moments == layer.moments
+    layer.adapt(X)
+    assert values(layer.factor).tolist() == [2]
 
 
 def test_inputs_are_left_alone() -> None:
