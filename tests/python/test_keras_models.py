@@ -167,6 +167,28 @@ def test_a_layer_adapted_again_changes_its_models_at_once() -> None:
     assert predict(model, X[:1])[0, 0] == pytest.approx(-6 / 2**0.5)
 
 
+def test_compiled_functions_of_the_framework() -> None:
+    """They see new statistics too, but for jax.jit, to which all but its arguments is constant."""
+    layer = adapted()
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        function, x = tf.function(layer), tf.constant(X)
+    elif BACKEND == "torch":
+        import torch
+
+        function, x = torch.compile(layer, backend="eager", fullgraph=True), torch.from_numpy(X)
+        program = torch.export.export(sequential(layer), (x,))
+        assert values(program.module()(x))[1].tolist() == [1] * 3
+    else:
+        import jax
+
+        function, x = jax.jit(layer), jax.numpy.asarray(X)
+    assert values(function(x))[1].tolist() == [1] * 3
+    layer.adapt(X + 1)
+    assert values(function(x))[1].tolist() == [1 if BACKEND == "jax" else 0] * 3
+
+
 @pytest.mark.parametrize("trainable", [True, False])
 def test_fit_never_changes_the_statistics(trainable: bool) -> None:
     layer = adapted(trainable=trainable)
@@ -250,15 +272,30 @@ def test_no_warning_while_a_graph_is_made() -> None:
         layer(X)
 
 
-def test_a_subclass() -> None:
-    class Mine(Normalization):
-        def call(self, inputs: Any) -> Any:
-            return super().call(inputs) * 2
+def test_a_subclass_with_a_weight_of_its_own() -> None:
+    class Scaled(Normalization):
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+            self.factor = self.add_weight(shape=(1,), initializer="ones", name="factor")
 
-    layer = Mine()
+        def call(self, inputs: Any) -> Any:
+            return super().call(inputs) * self.factor
+
+    layer = Scaled()
     layer.adapt(X)
+    layer.factor.assign([2.0])
     assert predict(sequential(layer), X[:1]).tolist() == [[-2] * 3]
-    assert type(Mine.from_config(layer.get_config())) is Mine
+    layer.update_state(X)
+    assert type(Scaled.from_config(layer.get_config())) is Scaled
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    other = Scaled()
+    other.build((None, 3))
+    other.load_own_variables(store)
+    assert values(other.factor).tolist() == [2]
+    assert other.moments == layer.moments
+    layer.adapt(X)
+    assert values(layer.factor).tolist() == [2]
 
 
 def test_inputs_are_left_alone() -> None:

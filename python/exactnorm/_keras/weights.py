@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from exactnorm import _core
 from exactnorm._arguments import Axis, Policy
-from exactnorm._keras.state import NDArray, State
+from exactnorm._keras.state import NDArray, State, same_numbers
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 from exactnorm._warn import warn
@@ -138,7 +138,7 @@ class WeightedLayer(_Base):
         if self._state.is_unit:
             self.adapt_divisor = self._make_weight("divisor", shape, dtype, "ones")
         ones = np.ones(shape, dtype)
-        self._state.shown = [np.zeros_like(ones), ones, np.zeros(()), ones][: len(self.weights)]
+        self._state.shown = [np.zeros_like(ones), ones, np.zeros(()), ones][: len(self._statistics())]
 
     def _make_weight(self, name: str, shape: tuple[int, ...], dtype: str, initializer: str) -> Any:
         return self.add_weight(
@@ -151,17 +151,20 @@ class WeightedLayer(_Base):
             return self._state.given
         return self.adapt_mean, self.adapt_divisor if self._state.is_unit else self.adapt_variance
 
+    def _statistics(self) -> list[Any]:
+        """Return the weights, but for those that a derived class may add."""
+        weights = [self.adapt_mean, self.adapt_variance, self.count]
+        return [*weights, self.adapt_divisor] if self._state.is_unit else weights
+
     def _values(self) -> list[NDArray]:
-        return [self._value(weight).copy() for weight in self.weights]  # numpy may share its memory
+        return [self._value(weight).copy() for weight in self._statistics()]  # numpy may share its memory
 
     def _show(self) -> None:
         """Make calls use what the learner has read."""
         if not self.built:
             self.build(self._state.learned_shape)
-        weights = [self.adapt_mean, self.adapt_variance]
-        if self._state.is_unit:
-            weights.append(self.adapt_divisor)
-        for weight, reading in zip(weights, self._state.readings(), strict=True):
+        mean, variance, _, *divisor = self._statistics()
+        for weight, reading in zip((mean, variance, *divisor), self._state.readings(), strict=True):
             weight.assign(reading)
         self._show_count()
         self._warn_of_overflow()
@@ -186,8 +189,7 @@ class WeightedLayer(_Base):
         """Whether the weights are what the learner has put there, or 2.7's reset_state has left there."""
         shown = self._state.shown
         return shown is not None and all(
-            np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
-            for a, b in zip(self._values(), shown, strict=True)
+            same_numbers(*pair) for pair in zip(self._values(), shown, strict=True)
         )
 
     def _require_its_weights(self, what: str) -> None:
@@ -201,7 +203,8 @@ class WeightedLayer(_Base):
 
     def save_own_variables(self, store: Any) -> None:
         """Save the weights and the exact sums, for Keras."""
-        super().save_own_variables(store)
+        for key, value in self._variables().items():
+            store[key] = value
         if self._state.is_given or not self.built:
             return
         store["adapted"] = np.array(self._state.is_adapted, np.uint8)
@@ -220,21 +223,33 @@ class WeightedLayer(_Base):
         if "adapted" not in keys or not self.built:
             super().load_own_variables(store)
             return
-        weights = list(self.weights)
-        values = {key: np.asarray(store[key]) for key in keys}
-        expected = {str(i): tuple(weight.shape) for i, weight in enumerate(weights)}
-        found = {key: values[key].shape for key in keys - {"adapted", "moments"}}
+        variables = {key: np.asarray(store[key]) for key in keys - {"adapted", "moments"}}
+        found = {key: value.shape for key, value in variables.items()}
+        expected = {key: value.shape for key, value in self._variables().items()}
         if found != expected:
             raise ValueError(f"layer {self.name!r} has weights of shapes {expected}, got {found}")
-        if "moments" in keys:
-            moments = Moments._from_document(values["moments"].tobytes())
-            if moments.shape != self._state.learner.moments.shape:
-                raise _core.StateError(
-                    f"layer {self.name!r} has features of shape {self._state.learner.moments.shape}, "
-                    f"got sums of shape {moments.shape}"
-                )
+        moments = self._moments_in(store) if "moments" in keys else None
+        super().load_own_variables(variables)
+        self._state.is_adapted = bool(store["adapted"])
+        self._state.shown = None
+        if moments is not None:
             self._state.take(moments)
-        for i, weight in enumerate(weights):
-            weight.assign(values[str(i)])
-        self._state.is_adapted = bool(values["adapted"])
-        self._state.shown = self._values() if "moments" in keys else None
+            self._state.shown = self._values()
+
+    def _moments_in(self, store: Any) -> Moments:
+        moments = Moments._from_document(np.asarray(store["moments"]).tobytes())
+        shape = self._state.learner.moments.shape
+        if moments.shape != shape:
+            raise _core.StateError(
+                f"layer {self.name!r} has features of shape {shape}, got sums of shape {moments.shape}"
+            )
+        return moments
+
+    def _variables(self) -> dict[str, NDArray]:
+        """Return what Keras saves of any layer, as arrays."""
+        variables: dict[str, Any] = {}
+        super().save_own_variables(variables)
+        return {
+            key: np.asarray(v if isinstance(v, (np.ndarray, np.generic)) else self._value(v))
+            for key, v in variables.items()
+        }
