@@ -37,10 +37,9 @@ class Conversion:
                 self._copy_statistics(x, new)
             return new
         if not isinstance(x, self._keras.Model):
-            name = f"{self._kind.__module__.removesuffix('.layers')}.{self._kind.__name__}"
-            raise TypeError(
-                f"expected a {name} layer or a model, got {type(x).__module__}.{type(x).__name__}"
-            )
+            owner = self._kind.__module__ if issubclass(self._kind, ExactLayer) else self._keras.__name__
+            got = f"{type(x).__module__}.{type(x).__name__}"
+            raise TypeError(f"expected a Normalization of {owner}, or a model, got a {got}")
         with self._keras.saving.custom_object_scope(_classes_and_losses(x)):
             new = self._clone_model(x)
             self._copy(x, new)
@@ -220,6 +219,7 @@ def _is_graph(keras: Any, model: Any) -> bool:
 def _classes_and_losses(model: Any) -> dict[str, Any]:
     """Return what a configuration only names, be it registered or not."""
     found = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    found.pop("Normalization", None)  # it would be taken for the other one
     loss: Any = getattr(model, "loss", None)
     losses = loss.values() if isinstance(loss, Mapping) else loss if isinstance(loss, list) else [loss]
     return found | {each.__name__: each for each in losses if hasattr(each, "__name__")}
