@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from exactnorm._keras.graph import is_graph
 from exactnorm._keras.layer import ExactLayer
 from exactnorm._keras.state import NDArray
 
@@ -56,7 +57,7 @@ class Conversion:
             )
 
     def _clone_model(self, model: Any) -> Any:
-        if not _is_graph(self._keras, model):
+        if not is_graph(self._keras, model):
             raise ValueError(
                 f"expected a Sequential or functional model, got {model.name!r}, a subclassed "
                 f"{type(model).__name__}, whose layers its own code makes: convert its layers one by one"
@@ -76,7 +77,7 @@ class Conversion:
             return self._make(layer)
         if isinstance(layer, self._keras.layers.Lambda):  # a function need not survive a configuration
             return layer
-        if _is_graph(self._keras, layer):
+        if is_graph(self._keras, layer):
             return self._clone_model(layer)
         if isinstance(layer, self._keras.Model):
             self._refuse_those_in(layer)
@@ -99,7 +100,7 @@ class Conversion:
             return
         if isinstance(old, self._kind):
             self._copy_statistics(old, new)
-        elif _is_graph(self._keras, old):
+        elif is_graph(self._keras, old):
             for layer in old.layers:
                 if not isinstance(layer, self._keras.layers.InputLayer):  # clones have other names
                     self._copy(layer, new.get_layer(layer.name))
@@ -208,12 +209,6 @@ def _variance_for(epsilon: float, layer: Any) -> NDArray:
             + (f", and {features.size - 1} more features" if features.size > 1 else "")
         )
     return variance
-
-
-def _is_graph(keras: Any, model: Any) -> bool:
-    return isinstance(model, (keras.Sequential, getattr(keras, "Function", ()))) or bool(
-        getattr(model, "_is_graph_network", False)
-    )
 
 
 def _classes_and_losses(model: Any) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from exactnorm._extras import needs
+from exactnorm._keras import adapt_model as _adapt_model
 from exactnorm._keras import conversion
 from exactnorm._keras.layer import ExactLayer
 from exactnorm._keras.state import NDArray
@@ -15,7 +17,7 @@ from exactnorm._keras.state import NDArray
 with needs("keras", "exactnorm.keras"):
     import keras
 
-__all__ = ["Normalization", "from_keras", "to_keras"]
+__all__ = ["Normalization", "adapt_model", "from_keras", "to_keras"]
 
 
 @keras.saving.register_keras_serializable("exactnorm", "Normalization")
@@ -233,3 +235,70 @@ def to_keras(x: Any) -> Any:
     (1, 1)
     """
     return conversion.to_keras(keras, Normalization, x)
+
+
+def adapt_model(
+    model: Any,
+    data: Any,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    *,
+    layers: Iterable[str | Normalization] | str | Normalization | None = None,
+    use_sample_weight: bool = False,
+    verbose: int = 0,
+    threads: int | None = None,
+) -> None:
+    """Adapt the exact layers of a model in one pass over its data.
+
+    Each layer learns what it gets in the model: an input, or what the model computes of its inputs before the
+    layer, which is computed then, and nothing else of the model. A layer that is called several times learns
+    all that it gets. Layers in models inside of the model are adapted too.
+
+    Parameters
+    ----------
+    model : functional model or built Sequential
+    data : array, dict or list of arrays, or iterable of batches
+        What the model's inputs get: an array; a dict by name, or a list or tuple in the inputs' order; alone
+        or as x of (x, y) or (x, y, sample_weight). Or an iterable of batches of these: a tf.data.Dataset,
+        PyDataset, DataLoader or generator. Only the inputs that a layer needs must be there.
+    batch_size : int, optional
+        How many rows of arrays are computed at a time, 1024 by default; with steps, how many are a step.
+    steps : int, optional
+        How many batches to take; see `Normalization.adapt`.
+    layers : layers, or their names, optional
+        Which layers to adapt. The default is all that were not given a mean and variance.
+    use_sample_weight, verbose, threads
+        As for `Normalization.adapt`.
+
+    Raises
+    ------
+    ValueError
+        For a model that is subclassed or not built, or has no such layers; a layer that gets what another
+        one returns (adapt them one after the other); data that do not have the inputs; and as
+        `Normalization.adapt` does, naming the layer. No layer has changed then, as after any error.
+    TypeError
+        As `Normalization.adapt`, naming the layer.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> from exactnorm.keras import Normalization, adapt_model
+    >>> age, income = keras.Input((1,), name="age"), keras.Input((1,), name="income")
+    >>> both = [Normalization(name="ages")(age), Normalization(name="incomes")(income)]
+    >>> model = keras.Model([age, income], keras.layers.Concatenate()(both))
+    >>> adapt_model(model, {"age": np.array([31.0, 57.0]), "income": np.array([2500.0, 1500.0])})
+    >>> model.get_layer("incomes").moments.mean()
+    array([2000.])
+    """
+    _adapt_model.adapt_model(
+        keras,
+        model,
+        data,
+        batch_size,
+        steps,
+        layers=layers,
+        use_sample_weight=use_sample_weight,
+        verbose=verbose,
+        threads=threads,
+    )
