@@ -193,6 +193,30 @@ std::string Moments::describe(std::size_t feature) const {
   return "feature " + to_string(index);
 }
 
+// Adds what `sum` leaves in Moments that are empty, or nothing at all if it throws. Where there is nothing
+// yet those are these themselves: many features are long in making.
+template <class Sum>
+void Moments::add_aside(bool with_weights, Sum&& sum) {
+  if (!empty()) {
+    Moments batch(shape_);
+    batch.weights_.resize(with_weights ? size() : 0);
+    sum(batch);
+    merge(batch);
+    return;
+  }
+  try {
+    weights_.resize(with_weights ? size() : 0);
+    sum(*this);
+  } catch (...) {
+    std::fill(features_.begin(), features_.end(), Feature());
+    weights_.clear();
+    throw;
+  }
+  if (with_weights && empty()) {
+    weights_.clear();  // no weight counted
+  }
+}
+
 void Moments::update(const TensorView& x, const std::optional<Axes>& axis, const UpdateOptions& options) {
   const std::size_t rank = x.shape.size();
   Axes kept;
@@ -213,10 +237,8 @@ void Moments::update(const TensorView& x, const std::optional<Axes>& axis, const
   if (weights_.empty() && add_small(x, kept, options, features_)) {
     return;
   }
-  Moments batch(shape_);
-  batch.weights_.resize(options.weights ? size() : 0);
-  accumulate(x, kept, options, batch.features_, batch.weights_);
-  merge(batch);
+  add_aside(options.weights.has_value(),
+            [&](Moments& batch) { accumulate(x, kept, options, batch.features_, batch.weights_); });
 }
 
 void Moments::update_columns(std::span<const Column> columns, const UpdateOptions& options) {
@@ -236,20 +258,19 @@ void Moments::update_columns(std::span<const Column> columns, const UpdateOption
     throw std::invalid_argument("expected features of shape " + to_string(shape_) + ", got columns with " +
                                 plural(features, "feature"));
   }
-  Moments batch(shape_);
-  batch.weights_.resize(options.weights ? size() : 0);
-  std::size_t first = 0;
-  for (const Column& column : columns) {
-    UpdateOptions with_nulls = options;
-    with_nulls.valid = column.valid;
-    const bool wide = column.values.shape.size() == 2;
-    const std::size_t width = wide ? static_cast<std::size_t>(column.values.shape[1]) : 1;
-    accumulate(column.values, wide ? Axes{1} : Axes{}, with_nulls,
-               std::span(batch.features_).subspan(first, width),
-               options.weights ? std::span(batch.weights_).subspan(first, width) : std::span<ExactSum>());
-    first += width;
-  }
-  merge(batch);
+  add_aside(options.weights.has_value(), [&](Moments& batch) {
+    std::size_t first = 0;
+    for (const Column& column : columns) {
+      UpdateOptions with_nulls = options;
+      with_nulls.valid = column.valid;
+      const bool wide = column.values.shape.size() == 2;
+      const std::size_t width = wide ? static_cast<std::size_t>(column.values.shape[1]) : 1;
+      accumulate(column.values, wide ? Axes{1} : Axes{}, with_nulls,
+                 std::span(batch.features_).subspan(first, width),
+                 options.weights ? std::span(batch.weights_).subspan(first, width) : std::span<ExactSum>());
+      first += width;
+    }
+  });
 }
 
 void Moments::merge(const Moments& other) {

@@ -170,6 +170,8 @@ class Moments {
  private:
   template <class T, class Read>
   std::vector<T> read(const Reading& how, Read&& read_finite) const;
+  template <class Sum>
+  void add_aside(bool with_weights, Sum&& sum);
 
   Shape shape_;
   std::vector<std::string> names_;

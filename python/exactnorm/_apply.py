@@ -23,7 +23,7 @@ def apply(
 ) -> NDArray:
     """Return the layer's result, in out if given; opposite means the other direction than a call's."""
     count = threads_of(threads)
-    dtype = _numpy_dtype(layer.dtype)
+    dtype = numpy_dtype(layer.dtype)
     parts: list[NDArray] = []
     for batch in read_array_or_table(x):
         if isinstance(batch, Dense):
@@ -39,7 +39,8 @@ def apply(
     return out
 
 
-def _numpy_dtype(name: str) -> np.dtype[Any]:
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return the dtype of a layer's results."""
     return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
@@ -55,7 +56,8 @@ def _target(shape: tuple[int, ...], dtype: np.dtype[Any], out: NDArray | None) -
     return out
 
 
-def _view(out: NDArray) -> _core.View:
+def view(out: NDArray) -> _core.View:
+    """Return where C++ is to write results."""
     if out.dtype.name == "bfloat16":
         return _core.View(out.view(np.uint16), "bfloat16", writable=True)
     return _core.View(out, out.dtype.name, writable=True)
@@ -63,7 +65,7 @@ def _view(out: NDArray) -> _core.View:
 
 def _apply_array(layer: _core.Normalization, x: Dense, out: NDArray, opposite: bool, threads: int) -> NDArray:
     for index, piece in native_pieces(x, layer.axes):
-        layer.call(piece.view(), _view(out[index]), opposite, threads)
+        layer.call(piece.view(), view(out[index]), opposite, threads)
     if x.valid is not None:
         np.copyto(out, np.nan, where=~x.valid)
     return out
@@ -78,5 +80,5 @@ def _apply_table(
         shape = (x.row_count, 1)
     out = np.empty(layer.prepare_call(shape), dtype)
     if columns:
-        layer.call_columns(columns, _view(out), opposite, threads)
+        layer.call_columns(columns, view(out), opposite, threads)
     return out

@@ -112,16 +112,18 @@ def from_array(x: Any) -> Dense:
 def _from_dlpack(x: Any) -> Dense | None:
     if getattr(x, "requires_grad", False):
         x = x.detach()
-    device, _ = x.__dlpack_device__()
-    if device not in _DLPACK_HOST:
-        raise TypeError(
-            f"expected data in host memory, got a {type(x).__module__}.{type(x).__qualname__} "
-            f"on DLPack device type {int(device)}: copy it to the CPU first"
-        )
+    if not hasattr(x, "__dlpack_device__"):  # a tracer of jax: numpy's attempt gives jax's own error
+        return None
     dtype = str(getattr(x, "dtype", ""))
     if any(name in dtype for name in ("string", "variant", "resource")):
         raise TypeError(f"expected numbers or booleans, got a tensor of {dtype}")  # TensorFlow would abort
     try:
+        device, _ = x.__dlpack_device__()
+        if device not in _DLPACK_HOST:
+            raise TypeError(
+                f"expected data in host memory, got a {type(x).__module__}.{type(x).__qualname__} "
+                f"on DLPack device type {int(device)}: copy it to the CPU first"
+            )
         if "bfloat16" in dtype:  # numpy knows no bfloat16
             return Dense(_core.bfloat16_bits(x), "bfloat16")
         return dense(np.from_dlpack(x))

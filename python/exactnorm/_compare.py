@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, overload
 
@@ -9,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exactnorm import _html
+from exactnorm._arguments import at_least_one
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
+from exactnorm._plot import MOST_ROWS, plot_drift
 
 Order = Literal["feature", "shift", "variance_ratio", "null_rate", "nan_rate"]
 _HEADER = ("feature", "shift/sd", "variance ratio", "null before", "null after", "NaN before", "NaN after")
@@ -82,16 +85,47 @@ class Drift:
             raise KeyError(index)
         return Drift(self._rows[index]) if isinstance(index, slice) else self._rows[index]
 
+    def plot(self, ax: Any = None, most: int = MOST_ROWS) -> Any:
+        """Draw where mean ± standard deviation of each feature has gone. Needs matplotlib.
+
+        The scale is that of the feature before, whose mean ± sd is the grey band. What has left a constant
+        is an arrow at the edge. The numbers at the right tell of nulls and NaN as well, if their share has
+        changed.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            What to draw on; the default is a new figure of pyplot, which is not shown.
+        most : int, default 30
+            If there are more features, those that differ most are drawn, in that order.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        return plot_drift(self._rows, ax, at_least_one(most, "most") or MOST_ROWS)
+
     def __repr__(self) -> str:
         return _html.table_text(_HEADER, [_cells(row) for row in self._rows])
 
     def _repr_html_(self) -> str:
-        return _html.table_html(_HEADER, [_cells(row) for row in self._rows])
+        features = "1 feature" if len(self) == 1 else f"{len(self):,} features"
+        caption = f"Drift of {features}: shifts in standard deviations of before"
+        return _html.table_html(_HEADER, [_cells(row) for row in self._rows], caption)
 
 
 def _cells(row: DriftRow) -> list[str]:
-    rates = [f"{rate:.2%}" for rate in row[3:]]
-    return [row.feature, f"{row.shift:+.4g}", f"{row.variance_ratio:.4g}", *rates]
+    numbers = [
+        (row.shift, "+.4g" if row.shift else "g"),
+        (row.variance_ratio, ".4g"),
+        *((rate, ".2%") for rate in row[3:]),
+    ]
+    return [row.feature, *("-" if math.isnan(number) else f"{number:{form}}" for number, form in numbers)]
 
 
 _DISTANCES: dict[str, Any] = {

@@ -12,6 +12,7 @@ def needs(extra: str, adapter: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        package = (error.name or extra).partition(".")[0]
         raise ImportError(
-            f"{adapter} needs {error.name}: pip install 'exactnorm[{extra}]'", name=error.name
+            f"{adapter} needs {package}: pip install 'exactnorm[{extra}]'", name=error.name
         ) from error

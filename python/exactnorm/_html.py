@@ -1,40 +1,114 @@
-"""What objects look like: text for terminals, HTML for notebooks."""
+"""What objects look like: text for terminals, HTML for notebooks.
+
+The HTML is a table that a screen reader can read, in the colours of the page: it has none of its own, so that
+it suits light and dark ones.
+"""
 
 from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from exactnorm._layer import Layer
     from exactnorm._moments import Moments
 
-MOST_ROWS = 60
+MOST_ROWS = 30
+_KINDS = ("null", "NaN", "infinite")
+_LEFT, _QUIET, _STRONG = "text-align:left", "opacity:.7", "font-weight:bold"
+_TABLE = "margin:0;font-variant-numeric:tabular-nums"
+_CAPTION = "caption-side:top;text-align:left;white-space:nowrap"
 
 
 def feature_labels(moments: Moments) -> list[str]:
     """Return the features' names, else their indices."""
-    if moments.names is not None:
-        return list(moments.names)
-    if len(moments.shape) == 1:
-        return [str(i) for i in range(moments.shape[0])]
-    return [str(index) for index in itertools.product(*map(range, moments.shape))]
+    return list(_labels(moments.names, moments.shape))
 
 
-def table_html(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """Return a table whose first column is text and the others numbers; long ones are cut short."""
+def _labels(names: Sequence[str] | None, shape: Sequence[int]) -> Iterator[str]:
+    if names is not None:
+        return iter(names)
+    if len(shape) == 1:
+        return map(str, range(shape[0]))
+    return map(str, itertools.product(*map(range, shape)))
 
-    def line(tag: str, cells: Sequence[str]) -> str:
-        first = f'<{tag} style="text-align:left">{html.escape(cells[0])}</{tag}>'
-        return "<tr>" + first + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells[1:]) + "</tr>"
 
-    body = "".join(line("td", row) for row in rows[:MOST_ROWS])
-    if len(rows) > MOST_ROWS:
-        body += f'<tr><td colspan="{len(header)}">… {len(rows) - MOST_ROWS:,} more</td></tr>'
-    top = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f"<table>{top}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
+def layer_labels(mean: npt.NDArray[Any], moments: Moments | None) -> Iterator[str]:
+    """Return the features' names, else their indices, for a layer that has this mean and these moments."""
+    if moments is not None:
+        return _labels(moments.names, moments.shape)
+    return _labels(None, [length for length in mean.shape if length != 1] or [mean.size])
+
+
+def table_html(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    caption: str,
+    *,
+    more: int = 0,
+    notes: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Return a table whose first column is text and the others numbers.
+
+    Parameters
+    ----------
+    header : sequence of str
+        A column named "" is text, too; counts in columns named null, NaN and infinite stand out, unless 0.
+    rows : sequence of sequence of str
+        They are cut short after `MOST_ROWS`.
+    caption : str
+        What stands above; its first word stands out.
+    more : int
+        How many rows there are besides these.
+    notes : sequence of (str, str)
+        What it is about, and what it is: these stand below.
+    """
+    text = [i == 0 or name == "" for i, name in enumerate(header)]
+    kinds = [name in _KINDS for name in header]
+
+    def cell(i: int, value: str) -> str:
+        if i == 0:
+            return _tag("th", value, _LEFT, "font-weight:normal", scope="row")
+        marked = kinds[i] and value != "0"
+        return _tag("td", value, *([_LEFT] if text[i] else []), *([_STRONG] if marked else []))
+
+    more += max(0, len(rows) - MOST_ROWS)
+    body = ["".join(itertools.starmap(cell, enumerate(row))) for row in rows[:MOST_ROWS]]
+    if more > 0:
+        body.append(_tag("td", f"… {more:,} more", _LEFT, _QUIET, colspan=str(len(header))))
+    head = "".join(
+        _tag("th", name, *([_LEFT] if text[i] else []), scope="col") for i, name in enumerate(header)
+    )
+    what, _, rest = caption.partition(" ")
+    return (
+        f'<div style="overflow-x:auto"><table style="{_TABLE}">'
+        f'<caption style="{_CAPTION}"><strong>{html.escape(what)}</strong> {html.escape(rest)}'
+        "</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in body)}</tbody></table>"
+        f"{_notes_html(notes)}</div>"
+    )
+
+
+def _tag(name: str, text: str, *style: str, **attributes: str) -> str:
+    if style:
+        attributes["style"] = ";".join(style)
+    given = "".join(f' {key}="{value}"' for key, value in attributes.items())
+    return f"<{name}{given}>{html.escape(text)}</{name}>"
+
+
+def _notes_html(notes: Sequence[tuple[str, str]]) -> str:
+    if not notes:
+        return ""
+    lines = (
+        f'<span style="white-space:nowrap">{html.escape(about)} <code>{html.escape(what)}</code></span>'
+        for about, what in notes
+    )
+    return f'<p style="{_QUIET}">{" · ".join(lines)}</p>'
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -74,32 +148,97 @@ def moments_text(moments: Moments) -> str:
 
 def moments_html(moments: Moments) -> str:
     """Return the state as a table: counts, mean and standard deviation over the finite values."""
+    core = _head(moments)
+    mean, std = (core.read(what, "float64", "omit", "omit", 0)[0] for what in ("mean", "std"))
+    constant = core.constant_features()
+    counts = core.counts().reshape(5, -1)
+    states = ["constant" if c else "" if n else "no values" for c, n in zip(constant, counts[0], strict=True)]
+    weighted = ", weighted" if moments.weighted else ""
+    return _features_html(
+        f"Moments of {moments_summary(moments)}{weighted}",
+        _labels(moments.names, moments.shape),
+        counts,
+        mean,
+        std,
+        states,
+        more=moments.count.size - counts.shape[1],
+        notes=[("digest", moments.digest)],
+    )
+
+
+def layer_html(
+    summary: str,
+    settings: Mapping[str, object],
+    statistics: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+    moments: Moments | None = None,
+) -> str:
+    """Return what any adapter's layer is and knows as a table.
+
+    Parameters
+    ----------
+    summary : str
+        Such as "Normalization: adapted, 3 features".
+    settings : mapping
+        What it was made with, as axis and policies.
+    statistics : (mean, variance), optional
+        As calls use them, if the layer is built; of the features' shape, but for axes of length 1.
+    moments : Moments, optional
+        What it has learned, if it knows.
+    """
+    notes = [(key, str(value)) for key, value in settings.items()]
+    if statistics is None:
+        return f'<p style="{_LEFT}">{html.escape(summary)}</p>{_notes_html(notes)}'
+    mean, variance = statistics
+    counts = None
+    if moments is not None:
+        counts = _head(moments).counts().reshape(5, -1)
+        notes.append(("digest", moments.digest))
+    with np.errstate(invalid="ignore"):
+        std = np.sqrt(variance.ravel()[:MOST_ROWS])
+    return _features_html(
+        summary,
+        layer_labels(mean, moments),
+        counts,
+        mean.ravel()[:MOST_ROWS],
+        std,
+        ["constant" if value == 0 else "" for value in std],
+        more=max(0, mean.size - MOST_ROWS),
+        notes=notes,
+    )
+
+
+def _head(moments: Moments) -> Any:
+    """Return what there is to show, without reading a million features."""
     core = moments._impl
-    columns = [
-        [f"{value:,}" for value in counts.ravel()[:MOST_ROWS].tolist()]
-        for counts in (
-            moments.count,
-            moments.null_count,
-            moments.nan_count,
-            moments.posinf_count + moments.neginf_count,
-        )
+    return core.select(list(range(MOST_ROWS))) if math.prod(moments.shape) > MOST_ROWS else core
+
+
+def _features_html(
+    caption: str,
+    labels: Iterator[str],
+    counts: npt.NDArray[Any] | None,
+    mean: npt.NDArray[Any],
+    std: npt.NDArray[Any],
+    states: Sequence[str],
+    *,
+    more: int,
+    notes: Sequence[tuple[str, str]],
+) -> str:
+    header = ["feature"]
+    columns: list[Sequence[str]] = [list(itertools.islice(labels, mean.size))]
+    if counts is not None:
+        finite, nan, null, posinf, neginf = counts
+        shown = {"count": finite, "null": null, "NaN": nan}
+        if posinf.any() or neginf.any():
+            shown["infinite"] = posinf + neginf
+        for name, values in shown.items():
+            header.append(name)
+            columns.append([f"{value:,}" for value in values.tolist()])
+    header += ["mean", "sd"]
+    columns += [
+        [f"{value:.6g}".replace("nan", "NaN") for value in values.ravel().tolist()] for values in (mean, std)
     ]
-    for what in ("mean", "std"):
-        values, _ = core.read(what, "float64", "omit", "omit", 0)
-        columns.append([f"{value:.6g}" for value in values.ravel()[:MOST_ROWS].tolist()])
-    labels = feature_labels(moments)
-    rows = [list(row) for row in zip(labels[:MOST_ROWS], *columns, strict=True)]
-    rows += [[""]] * (len(labels) - len(rows))
-    header = ["feature", "count", "null", "NaN", "infinite", "mean", "std"]
-    return table_html(header, rows, f"Moments: {moments_summary(moments)}")
-
-
-def layer_html(layer: Layer, summary: str) -> str:
-    """Return what the layer knows as a table: mean and variance as calls use them."""
-    if not layer.built:
-        return f"<p>{html.escape(summary)}</p>"
-    means, variances = (values.ravel().tolist() for values in (layer.mean, layer.variance))
-    names = layer.names or [str(i) for i in range(len(means))]
-    numbers = zip(means, variances, strict=True)
-    rows = [[name, f"{mean:.6g}", f"{var:.6g}"] for name, (mean, var) in zip(names, numbers, strict=True)]
-    return table_html(["feature", "mean", "variance"], rows, summary)
+    if any(states):
+        header.append("")
+        columns.append(states)
+    return table_html(header, list(zip(*columns, strict=True)), caption, more=more, notes=notes)

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from exactnorm import _core, _html
 from exactnorm._arguments import Axis, Policy, given_values, ints_of
 from exactnorm._moments import Moments
+from exactnorm._plot import plot_features
+
+_SHOWN = ("axis", "dtype", "nan_policy", "inf_policy", "constant_policy", "epsilon", "invert")
 
 
 class Layer:
@@ -99,7 +102,8 @@ class Layer:
         """The variance that calls use; see `mean`."""
         return self._statistics()[1]
 
-    def _statistics(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def _statistics(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Mean, variance and divisor."""
         return self._impl.statistics(self._impl.dtype == "float64")
 
     @property
@@ -170,16 +174,33 @@ class Layer:
         return f"<{self._summary()}>"
 
     def _repr_html_(self) -> str:
-        return _html.layer_html(self, self._summary())
+        config = self.get_config()
+        settings = {key: config[key] for key in _SHOWN if config[key] is not None}
+        name = f" {config['name']}" if config["name"] else ""
+        moments = self.moments if self.built and config["mean"] is None else None
+        statistics = (self.mean, self.variance) if self.built else None
+        return _html.layer_html(f"Normalization{name}: {self._state()}", settings, statistics, moments)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw mean ± standard deviation of each feature, as calls use them. Needs matplotlib.
+
+        What is drawn, the parameter, the result and errors are those of `Moments.plot`; RuntimeError before
+        the layer is built.
+        """
+        with np.errstate(invalid="ignore"):
+            std = np.sqrt(self.variance)
+        moments = self.moments if self._impl.options()["mean"] is None else None
+        return plot_features(list(_html.layer_labels(self.mean, moments)), self.mean, std, ax)
 
     def _summary(self) -> str:
         config, default = self.get_config(), Layer().get_config()
         arguments = ", ".join(f"{key}={value!r}" for key, value in config.items() if value != default[key])
-        if config["mean"] is not None:
-            state = "given mean and variance"
-        elif not self.built:
-            state = "not built"
-        else:
-            learned = _html.moments_summary(self.moments)
-            state = f"{'adapted' if self.is_adapted else 'not adapted'}, {learned}"
-        return f"Normalization({arguments}): {state}"
+        return f"Normalization({arguments}): {self._state()}"
+
+    def _state(self) -> str:
+        if self._impl.options()["mean"] is not None:
+            return "given mean and variance"
+        if not self.built:
+            return "not built"
+        learned = _html.moments_summary(self.moments)
+        return f"{'adapted' if self.is_adapted else 'not adapted'}, {learned}"

@@ -15,6 +15,7 @@ from exactnorm._arguments import Axis, Names, Policy, ints_of, names_of
 from exactnorm._arrays import Dense
 from exactnorm._inputs import Source
 from exactnorm._learn import add, learn
+from exactnorm._plot import plot_features
 from exactnorm._warn import warn
 
 _MOST_NAMED = 20
@@ -415,3 +416,26 @@ class Moments:
 
     def _repr_html_(self) -> str:
         return _html.moments_html(self)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw mean ± standard deviation of each feature, over its finite values. Needs matplotlib.
+
+        A few features have a row each; more than 30 make a band, in their order. If one scale cannot show
+        all of them, it is logarithmic but for what is near 0, and says so.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            What to draw on; the default is a new figure of pyplot, which is not shown.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        mean, std = (self._impl.read(what, "float64", "omit", "omit", 0)[0] for what in ("mean", "std"))
+        return plot_features(_html.feature_labels(self), mean, std, ax)

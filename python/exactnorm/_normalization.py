@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from exactnorm import _core
 from exactnorm._apply import apply
 from exactnorm._arguments import at_least_one
+from exactnorm._frames import transform_frame
 from exactnorm._inputs import Source
 from exactnorm._layer import Layer
 from exactnorm._learn import feed
@@ -332,6 +333,64 @@ class Normalization(Layer):
         if threads is None and (result := self._impl.try_call(x, out, True, warn)) is not None:
             return result
         return self._apply(x, out, threads, opposite=True)
+
+    def transform_frame(
+        self,
+        frame: Any,
+        columns: Iterable[Hashable] | None = None,
+        *,
+        inverse: bool = False,
+        threads: int | None = None,
+    ) -> Any:
+        """Normalize columns of a frame, and return a frame of the same kind.
+
+        Columns keep their places; other columns, and pandas' index, are as they were. Nulls stay null, and
+        NaN stays NaN. The results have the layer's `dtype`, and a nullable or Arrow-backed column of pandas
+        stays one; vectors (columns of fixed-size lists) stay vectors.
+
+        A polars LazyFrame gives a LazyFrame and a pyarrow RecordBatchReader another: each batch is
+        normalized when the result is read, by the layer as it is now. A duckdb relation is run once, now;
+        the new one has its rows, on the same connection. In a dict, arrays and lists become numpy arrays
+        (masked if they were), and columns of pandas, polars and pyarrow stay of their kind.
+
+        Parameters
+        ----------
+        frame : frame of polars, pandas, pyarrow or duckdb, or dict of named arrays
+            It is not changed.
+        columns : iterable of column labels, optional
+            Which to normalize. A layer that has learned names finds its features by them; the default is all
+            that it has learned. A layer without names takes these columns in this order as its features; the
+            default is all columns of numbers (not of booleans).
+        inverse : bool, default False
+            Do the opposite of a call, as the method `inverse`.
+        threads : int, optional
+            As for `Moments.from_data`.
+
+        Returns
+        -------
+        frame of the same kind
+
+        Raises
+        ------
+        ValueError
+            Naming the columns that the frame lacks or the layer has not learned; if the columns are more or
+            fewer features than the layer has; and if such a frame has no columns of the layer's dtype.
+        TypeError
+            For what is no frame, and for columns to normalize that are not numbers or booleans.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> layer = en.Normalization()
+        >>> layer.adapt({"age": [20, 40], "income": [1.0, 3.0]})
+        >>> layer.transform_frame({"name": ["Ada"], "income": [5.0], "age": [30]})
+        {'name': ['Ada'], 'income': array([3.], dtype=float32), 'age': array([0.], dtype=float32)}
+        >>> layer.transform_frame({"income": [3.0]}, columns=["income"], inverse=True)
+        {'income': array([5.], dtype=float32)}
+        """
+        result = transform_frame(self._impl, frame, columns, opposite=inverse, threads=threads)
+        self._warn()
+        return result
 
     def _apply(
         self, x: Any, out: npt.NDArray[Any] | None, threads: int | None, *, opposite: bool

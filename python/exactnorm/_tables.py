@@ -12,6 +12,8 @@ from exactnorm._arrays import Dense, from_array, from_numbers, is_array
 
 Chunks = Iterator[list[_core.Column]]
 
+_LIBRARIES = ("pandas", "polars", "pyarrow", "duckdb")
+
 
 class Table(NamedTuple):
     """A batch of rows. Without rows it may lack columns; they may die when the next batch is asked for."""
@@ -54,10 +56,12 @@ def table_kind(x: Any) -> Callable[[Any], Iterator[Table]] | None:
     """How to read x as a table, or None if it is none."""
     if isinstance(x, Mapping):
         return _from_mapping
-    library = type(x).__module__.partition(".")[0]
+    library = library_of(x)
     if library == "pandas" and hasattr(x, "isna"):
         # pandas exports NaN to Arrow as null, so its columns are taken one by one.
         return _from_frame if hasattr(x, "columns") else _from_series
+    if is_lazy_frame(x):
+        return _from_lazy_frame
     if hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"):
         return _from_arrow
     if library in ("polars", "pyarrow") and is_array(x):
@@ -66,6 +70,28 @@ def table_kind(x: Any) -> Callable[[Any], Iterator[Table]] | None:
             "needed, which has Arrow's PyCapsule interface"
         )
     return None
+
+
+def read_table(x: Any) -> Iterator[Table]:
+    """Read what is known to be a table."""
+    kind = table_kind(x)
+    if kind is None:
+        raise TypeError(f"expected a table, got a {type(x).__qualname__}")
+    return kind(x)
+
+
+def library_of(x: Any) -> str:
+    """Return the package that x is of, a subclass like a class of its own."""
+    for base in type(x).__mro__:
+        library = base.__module__.partition(".")[0]
+        if library in _LIBRARIES:
+            return library
+    return ""
+
+
+def is_lazy_frame(x: Any) -> bool:
+    """Whether x is a query of polars."""
+    return hasattr(x, "collect_schema") and hasattr(x, "collect") and library_of(x) == "polars"
 
 
 def _reader(x: Any) -> _core.ArrowReader:
@@ -87,6 +113,13 @@ def _from_arrow(x: Any) -> Iterator[Table]:
         yield Table(columns, names, shape)
 
 
+def _from_lazy_frame(x: Any) -> Iterator[Table]:
+    yield from _from_arrow(x.limit(0).collect())  # wrong columns are noticed before the query runs
+    # Batches where polars has them, so that what is larger than memory can be learned.
+    for frame in x.collect_batches() if hasattr(x, "collect_batches") else [x.collect()]:
+        yield from _from_arrow(frame)
+
+
 def _from_series(x: Any) -> Iterator[Table]:
     for columns in _series_chunks(x):
         yield Table(columns, [], () if columns[0].width == 1 else (columns[0].width,))
@@ -105,7 +138,7 @@ def _from_mapping(x: Mapping[Any, Any]) -> Iterator[Table]:
 
 def _series_chunks(series: Any) -> Chunks:
     dtype = series.dtype
-    if isinstance(dtype, np.dtype):
+    if isinstance(dtype, np.dtype) or hasattr(dtype, "fill_value"):  # or sparse
         yield [_column(from_array(series.to_numpy()))]
         return
     kept_as = getattr(dtype, "numpy_dtype", None)  # of nullable and Arrow-backed dtypes

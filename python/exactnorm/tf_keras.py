@@ -58,7 +58,7 @@ class Normalization(ExactLayer, tf_keras.layers.experimental.preprocessing.Prepr
 
     @staticmethod
     def _is_symbolic(x: Any) -> bool:
-        return not tf.executing_eagerly() or (tf.is_tensor(x) and not hasattr(x, "numpy"))
+        return not tf.executing_eagerly() or (tf.is_tensor(x) and tf_keras.backend.is_keras_tensor(x))
 
     @staticmethod
     def _progress_bar(target: int | None) -> Any:

@@ -100,7 +100,7 @@ auto peek(PyNormalization& self) {
       self.mutex, [&]() -> std::decay_t<decltype((self.value.*Member)())> { return (self.value.*Member)(); });
 }
 
-/// Mean and variance in broadcast shape: the float32 readings, or the float64 ones.
+/// Mean, variance and divisor in broadcast shape: the float32 readings, or the float64 ones.
 nb::tuple statistics(PyNormalization& self, bool wide) {
   const auto read = [&]<class T>(T) {
     Shape shape;
@@ -108,7 +108,8 @@ nb::tuple statistics(PyNormalization& self, bool wide) {
       shape = self.value.broadcast_shape();
       return self.value.normalizer().template scale<T>();
     });
-    return nb::make_tuple(to_numpy(std::move(scale.mean), shape), to_numpy(std::move(scale.variance), shape));
+    return nb::make_tuple(to_numpy(std::move(scale.mean), shape), to_numpy(std::move(scale.variance), shape),
+                          to_numpy(std::move(scale.divisor), shape));
   };
   return wide ? read(double{}) : read(float{});
 }
@@ -400,9 +401,9 @@ void bind_normalization(nb::module_& module) {
                      });
                    })
       .def("statistics", &statistics, "wide"_a,
-           "Mean and variance in broadcast shape, as float32 or float64.",
+           "Mean, variance and divisor in broadcast shape, as float32 or float64.",
            nb::sig("def statistics(self, wide: bool) -> tuple[numpy.typing.NDArray[numpy.floating], "
-                   "numpy.typing.NDArray[numpy.floating]]"))
+                   "numpy.typing.NDArray[numpy.floating], numpy.typing.NDArray[numpy.floating]]"))
       .def("moments",
            [](PyNormalization& self) {
              return std::make_unique<PyMoments>(get<&Normalization::moments>(self));

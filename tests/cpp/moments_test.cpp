@@ -330,6 +330,24 @@ TEST(Moments, AFailedUpdateChangesNothing) {
   EXPECT_EQ(to_json(moments), document);
 }
 
+// What is empty is summed into directly, rows before the bad weight included.
+TEST(Moments, AFailedFirstUpdateLeavesNothing) {
+  std::vector<double> x(100000, 1.5);
+  std::vector<double> weights(x.size(), 2);
+  weights[90000] = -1;
+  Moments moments({1}, {"a"});
+  UpdateOptions options;
+  const Shape shape{static_cast<std::int64_t>(x.size())};
+  options.weights = contiguous(weights.data(), shape);
+  const TensorView column = rows(x.data(), x.size(), 1);
+  EXPECT_THAT([&] { moments.update(column, {}, options); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("weights")));
+  EXPECT_EQ(moments, Moments({1}, {"a"}));
+  EXPECT_FALSE(moments.weighted());
+  moments.update(column);
+  EXPECT_EQ(moments.features()[0].sum, ExactSum::from_integer(150000));
+}
+
 TEST(Moments, ABadWeightWhereNothingCountsDoesNotMatter) {
   const float x[] = {1, 2, 3};
   const float weights[] = {2, NAN, 1};

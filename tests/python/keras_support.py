@@ -14,6 +14,7 @@ from exactnorm.keras import Normalization
 from support import NDArray
 
 BACKEND = keras.config.backend()
+assert os.environ["KERAS_BACKEND"] == BACKEND
 ULPS = {"tensorflow": 0, "torch": 2, "jax": 2}[BACKEND]
 """How far calls may be from numpy.
 

@@ -67,7 +67,7 @@ def test_what_it_looks_like() -> None:
     assert "25.00%" in lines[6]
     assert "<td>25.00%</td>" in drift()._repr_html_()
     many = en.Moments.from_data(np.ones((2, 100)))
-    assert repr(en.compare(many, many)).endswith("… 40 more")
+    assert repr(en.compare(many, many)).endswith("… 70 more")
     cube = en.Moments.from_data(np.ones((2, 2, 2)), axis=(1, 2))
     assert [row.feature for row in en.compare(cube, cube)] == ["(0, 0)", "(0, 1)", "(1, 0)", "(1, 1)"]
 

@@ -167,6 +167,28 @@ def test_a_layer_adapted_again_changes_its_models_at_once() -> None:
     assert predict(model, X[:1])[0, 0] == pytest.approx(-6 / 2**0.5)
 
 
+def test_compiled_functions_of_the_framework() -> None:
+    """They see new statistics too, but for jax.jit, to which all but its arguments is constant."""
+    layer = adapted()
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        function, x = tf.function(layer), tf.constant(X)
+    elif BACKEND == "torch":
+        import torch
+
+        function, x = torch.compile(layer, backend="eager", fullgraph=True), torch.from_numpy(X)
+        program = torch.export.export(sequential(layer), (x,))
+        assert values(program.module()(x))[1].tolist() == [1] * 3
+    else:
+        import jax
+
+        function, x = jax.jit(layer), jax.numpy.asarray(X)
+    assert values(function(x))[1].tolist() == [1] * 3
+    layer.adapt(X + 1)
+    assert values(function(x))[1].tolist() == [1 if BACKEND == "jax" else 0] * 3
+
+
 @pytest.mark.parametrize("trainable", [True, False])
 def test_fit_never_changes_the_statistics(trainable: bool) -> None:
     layer = adapted(trainable=trainable)

@@ -11,7 +11,7 @@ import exactnorm as en
 import numpy as np
 import pytest
 from exactnorm.keras import Normalization
-from keras_support import BACKEND, X, adapted, built, keras, predict, sequential, values
+from keras_support import BACKEND, ULPS, X, adapted, built, keras, predict, sequential, ulps_apart, values
 from support import assert_same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -86,6 +86,35 @@ def test_a_loaded_layer_is_the_same_and_goes_on(which: str, how: str, tmp_path: 
     before = layer.moments
     other.adapt(X * 3)
     assert layer.moments == before  # another object
+
+
+@pytest.mark.parametrize("which", layers())
+def test_the_same_layer_without_a_framework(which: str, tmp_path: Path) -> None:
+    layer = layers()[which]
+    for one in (layer, through_file(layer, tmp_path / "model.keras")):
+        plain = one.to_exactnorm()
+        assert plain.name == layer.name
+        assert plain.invert == layer.invert
+        assert plain.get_config()["dtype"] == layer.compute_dtype
+        pending = which in ("given", "not finalized", "reset, not finalized")
+        assert (plain.get_config()["mean"] is not None) == pending
+        if not pending:
+            assert (plain.moments, plain.is_adapted) == (layer.moments, layer.is_adapted)
+            assert_same_bits(plain.mean.ravel(), values(layer.weights[0]))
+        if plain.is_adapted or pending:
+            assert ulps_apart(plain(X).astype("float32"), values(layer(X)).astype("float32")) <= ULPS
+
+
+def test_a_layer_that_is_not_built_has_no_other() -> None:
+    with pytest.raises(RuntimeError, match="not built"):
+        Normalization().to_exactnorm()
+    layer = adapted()
+    layer.set_weights([np.float32([1, 2, 3]), np.float32([4, 4, 4]), np.array(9)])
+    assert layer.to_exactnorm()(X[:1]).tolist() == values(layer(X[:1])).tolist() == [[-0.5, 2.5, 0.5]]
+    exact = adapted(np.array([[0.1, 1.7e9], [0.2, 1.8e9]]), epsilon=0.5)
+    assert exact.to_exactnorm().get_config()["epsilon"] == 0.5
+    given = built((None, 2), mean=[0.1, 1.7e9 + 1], variance=0.3)
+    assert given.to_exactnorm().get_config()["mean"] == [0.1, 1.7e9 + 1]  # not rounded
 
 
 def test_weights_set_from_outside_are_saved_as_that(tmp_path: Path) -> None:

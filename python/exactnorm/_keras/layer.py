@@ -12,7 +12,7 @@ import numpy.typing as npt
 from exactnorm._arguments import at_least_one
 from exactnorm._inputs import Source
 from exactnorm._keras.inputs import progress_of, refuse_uneven, source_of
-from exactnorm._keras.state import Shape
+from exactnorm._keras.state import Shape, same_numbers
 from exactnorm._keras.weights import WeightedLayer
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
@@ -343,6 +343,43 @@ class ExactLayer(WeightedLayer):
             return None
         variance = self._state.learner.variance if self._state.is_given else self.adapt_variance
         return self._shaped(self._ops, variance)
+
+    def to_exactnorm(self) -> Normalization:
+        """Return an `exactnorm.Normalization`, with the same mean and variance, that has learned the same.
+
+        It needs no framework, and has the compute dtype as its dtype. From float32 to float32 it gives the
+        bits that this layer gives on TensorFlow. Where calls use something else than was learned (weights
+        set from outside, or statistics that `finalize_state` is to replace), that is its given mean and
+        variance.
+
+        Raises
+        ------
+        RuntimeError
+            If the layer is not built.
+        ValueError
+            If a variance that was set from outside is negative or NaN.
+
+        Examples
+        --------
+        >>> from exactnorm.keras import Normalization
+        >>> layer = Normalization()
+        >>> layer.adapt([[1.0], [3.0]])
+        >>> layer.to_exactnorm()([[7.0]])
+        array([[5.]], dtype=float32)
+        """
+        state = self._state
+        if not self.built:
+            raise RuntimeError(f"layer {self.name!r} is not built: call build, adapt or the layer first")
+        config = state.config | {"dtype": self.compute_dtype, "epsilon": self._epsilon()}
+        if state.is_given:
+            return state.like(config)
+        mean, variance = self._values()[:2]
+        if self._has_its_weights():
+            plain = state.relearned(config)
+            learned_mean, learned_variance, _ = (r.reshape(mean.shape) for r in plain._statistics())
+            if same_numbers(learned_mean, mean) and same_numbers(learned_variance, variance):
+                return plain
+        return state.like(config | {"mean": mean, "variance": variance})
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """Return the shape of the result: that of the input."""

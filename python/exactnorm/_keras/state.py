@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from exactnorm import _core
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 
@@ -75,7 +76,8 @@ class State:
         self.learner.build(shape)
         self.built_shape = self.learned_shape
         if self.is_given:
-            self.given = self._given()
+            mean, variance, divisor = self.learner._statistics()
+            self.given = mean, divisor if self.is_unit else variance
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of a call's result; ValueError with both shapes if the input does not fit.
@@ -95,26 +97,36 @@ class State:
 
     def readings(self) -> list[NDArray]:
         """Return what the float weights are to hold, in the shape of the features."""
-        learner, shape = self.learner, self.learner.moments.shape
-        readings = [learner.mean.reshape(shape), learner.variance.reshape(shape)]
-        if self.is_unit:
-            readings.append(_unit_divisor(learner.moments, self.config))
-        return readings
-
-    def _given(self) -> tuple[NDArray, NDArray]:
-        mean, variance = self.learner.mean, self.learner.variance
-        if not self.is_unit:
-            return mean, variance
-        around_zero = Normalization.from_config(self.config | {"mean": 0.0})
-        return mean, around_zero.inverse(np.ones_like(mean))
+        shape = [extent for extent in self.built_shape if extent is not None]
+        mean, variance, divisor = (reading.reshape(shape) for reading in self.learner._statistics())
+        return [mean, variance, divisor] if self.is_unit else [mean, variance]
 
     def take(self, moments: Moments) -> None:
         """Go on from moments, without reading them: the weights hold what was read."""
-        learner = Normalization.from_config(self.config)
-        learner._impl.build([-1 if extent is None else extent for extent in self.built_shape])
-        learner._impl.take_warnings()  # of 1-d data, which the user has had
+        learner = self.like(self.config)
         learner.update_state(moments)
         self.learner = learner
+
+    def relearned(self, config: dict[str, Any]) -> Normalization:
+        """Return a layer of that configuration that has learned, and reads, what this one's learner has."""
+        layer = self.like(config)
+        core, moments = layer._impl, self.learner._impl.moments()
+        if self.is_adapted:
+            adaptation = _core.Adaptation(core)
+            adaptation.merge(moments)
+            adaptation.commit()
+        else:
+            core.update_state(moments)
+            core.finalize_state()
+        core.take_warnings()  # the user has had them
+        return layer
+
+    def like(self, config: dict[str, Any]) -> Normalization:
+        """Return a layer of that configuration, built as this one is."""
+        layer = Normalization.from_config(config)
+        layer._impl.build([-1 if extent is None else extent for extent in self.built_shape])
+        layer._impl.take_warnings()  # the user has had them
+        return layer
 
     def overflowing(self, values: Sequence[NDArray], dtype: npt.DTypeLike) -> str:
         """Name the features whose statistics are finite, but not in a narrower dtype; "" for none."""
@@ -127,9 +139,6 @@ class State:
         return ", ".join(said) + more
 
 
-def _unit_divisor(moments: Moments, config: dict[str, Any]) -> NDArray:
-    if not moments.count.any() and not moments.nan_count.any():
-        return np.ones(moments.shape, config["dtype"])
-    policies = {"nan_policy": config["nan_policy"], "inf_policy": config["inf_policy"]}
-    divisor = moments.std(config["dtype"], **policies)
-    return np.where(moments.std("float64", **policies) == 0, 1, divisor).astype(divisor.dtype)
+def same_numbers(a: NDArray, b: NDArray) -> bool:
+    """Whether two arrays are equal, where NaN equals NaN."""
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")

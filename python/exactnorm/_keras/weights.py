@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from exactnorm import _core
 from exactnorm._arguments import Axis, Policy
-from exactnorm._keras.state import NDArray, State
+from exactnorm._keras.state import NDArray, State, same_numbers
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 from exactnorm._warn import warn
@@ -186,8 +186,7 @@ class WeightedLayer(_Base):
         """Whether the weights are what the learner has put there, or 2.7's reset_state has left there."""
         shown = self._state.shown
         return shown is not None and all(
-            np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
-            for a, b in zip(self._values(), shown, strict=True)
+            same_numbers(*pair) for pair in zip(self._values(), shown, strict=True)
         )
 
     def _require_its_weights(self, what: str) -> None:

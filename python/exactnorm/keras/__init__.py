@@ -157,9 +157,9 @@ class _MaskOf(keras.layers.Layer):
 def _tensorflow_tracing(x: Any) -> Any:
     """Return TensorFlow if x is a tensor of a graph it makes while Keras has another backend, else None."""
     tf = sys.modules.get("tensorflow")
-    if tf is None or keras.config.backend() == "tensorflow" or tf.executing_eagerly():
+    if tf is None or keras.config.backend() == "tensorflow" or not isinstance(x, tf.Tensor):
         return None
-    return tf if isinstance(x, tf.Tensor) else None
+    return None if tf.executing_eagerly() else tf
 
 
 Normalization.__module__ = "exactnorm.keras"

@@ -1,0 +1,1 @@
+"""What `exactnorm.onnx` is made of."""
