@@ -88,10 +88,10 @@ class Conversion:
         if isinstance(config, Mapping):
             if str(config.get("class_name")).rpartition(">")[2] == "Normalization":
                 layer = self._keras.saving.deserialize_keras_object(dict(config))
-                if isinstance(layer, self._kind):
-                    new = self._keras.saving.serialize_keras_object(self._make(layer))
-                    # tf_keras's wrappers go by the class name alone
-                    return new | {"class_name": new["registered_name"] or new["class_name"]}
+                layer = self._make(layer) if isinstance(layer, self._kind) else layer
+                new = self._keras.saving.serialize_keras_object(layer)
+                # tf_keras's wrappers go by the class name alone
+                return new | {"class_name": new["registered_name"] or new["class_name"]}
             return {key: self._replaced(value) for key, value in config.items()}
         return [self._replaced(value) for value in config] if isinstance(config, list) else config
 
@@ -188,12 +188,13 @@ def _shared(layer: Any) -> dict[str, Any]:
 
 def _variance_for(epsilon: float, layer: Any) -> NDArray:
     """Return a variance of which max(sqrt(variance), epsilon) is the layer's own divisor, to the last bit."""
-    state = layer._state
-    variance = state.learner.variance if state.is_given else layer._value(layer.adapt_variance)
-    if state.is_unit:
-        divisor = layer._value(layer._scale_weights()[1])
+    if layer._state.is_given:
+        _, variance, divisor = layer._state.learner._statistics()
     else:
+        variance = layer._value(layer.adapt_variance)
         divisor = np.maximum(np.sqrt(variance), variance.dtype.type(layer._epsilon()))
+        if layer._state.is_unit:
+            divisor = layer._value(layer.adapt_divisor)
 
     def differs(variance: NDArray) -> NDArray:
         theirs = np.maximum(np.sqrt(variance), variance.dtype.type(epsilon))
