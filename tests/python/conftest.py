@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import triton  # noqa: F401 - torch.compile would load it after TensorFlow, and both register LLVM's options
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "reference")]

@@ -136,7 +136,8 @@ def test_same_digest_from_numpy_arrow_and_dlpack() -> None:
     table = pa.table({name: x[:, i] for i, name in enumerate("abc")})
     assert en.Moments.from_data(table).digest == from_numpy.digest
     assert en.Moments.from_data(table.to_batches(max_chunksize=7)).digest == from_numpy.digest
-    assert en.Moments.from_data(jnp.asarray(x)).digest == from_numpy.digest
+    with jax.enable_x64(True):
+        assert en.Moments.from_data(jnp.asarray(x)).digest == from_numpy.digest
     assert en.Moments.from_data(_OnlyDLPack(x)).digest == from_numpy.digest
     mask = np.random.default_rng(0).random(x.shape) < 0.1
     masked = en.Moments.from_data(np.ma.MaskedArray(x, mask))
