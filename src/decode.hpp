@@ -112,4 +112,12 @@ Decoded decode(typename Format::Bits bits) noexcept {
   }
 }
 
+using Decoder = Decoded (*)(const std::byte*) noexcept;
+/// Loads and decodes an element of the dtype.
+inline Decoder decoder_of(DType dtype) {
+  return with_format(dtype, []<class Format>(Format) -> Decoder {
+    return [](const std::byte* at) noexcept { return decode<Format>(load<typename Format::Bits>(at)); };
+  });
+}
+
 }  // namespace exactnorm

@@ -9,6 +9,7 @@
 
 #include "accumulate.hpp"
 #include "small_update.hpp"
+#include "sparse_sums.hpp"
 #include "utf8.hpp"
 
 namespace exactnorm {
@@ -271,6 +272,17 @@ void Moments::update_columns(std::span<const Column> columns, const UpdateOption
       first += width;
     }
   });
+}
+
+void Moments::update_sparse(const SparseColumns& x, const UpdateOptions& options) {
+  const std::int64_t columns = check_sparse(x, options);
+  if (columns != static_cast<std::int64_t>(size()) || shape_.size() > 1) {
+    throw std::invalid_argument("expected features of shape " + to_string(shape_) +
+                                ", got a sparse table with " +
+                                plural(static_cast<std::size_t>(columns), "column"));
+  }
+  add_aside(options.weights.has_value(),
+            [&](Moments& batch) { accumulate_sparse(x, options, batch.features_, batch.weights_); });
 }
 
 void Moments::merge(const Moments& other) {

@@ -10,15 +10,10 @@
 #include <exactnorm/moments.hpp>
 
 #include "kernels/kernels.hpp"
+#include "packed_weights.hpp"
 #include "product_buckets.hpp"
 
 namespace exactnorm {
-
-/// Exponents of some weights: all are 0, or at least 2^least and below 2^above. No weight: least is INT_MAX.
-struct WeightRange {
-  int above;
-  int least;
-};
 
 class WeightedPanelSums {
  public:

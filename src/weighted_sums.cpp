@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <climits>
-#include <cstring>
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -14,29 +10,24 @@
 #include "fold.hpp"
 #include "half.hpp"
 #include "kernels/kernels.hpp"
+#include "packed_weights.hpp"
 #include "packing.hpp"
 #include "product_buckets.hpp"
+#include "weighted_element.hpp"
 #include "weighted_panel_sums.hpp"
 
 namespace exactnorm {
 namespace {
 
-void check_weight(const Decoded& w) {
-  if (w.kind != Kind::finite || (w.negative && w.mantissa != 0)) {
-    const char* what = w.kind == Kind::nan ? "NaN" : w.kind == Kind::posinf ? "infinity" : "a negative one";
-    throw std::invalid_argument(std::string("weights must be non-negative and finite, got ") + what);
-  }
-}
-
-void count_special(Kind kind, Counts& counts) noexcept {
-  ++(kind == Kind::nan ? counts.nan : kind == Kind::posinf ? counts.posinf : counts.neginf);
-}
-
 /// In integers, an element at a time: any dtypes.
 class IntegerSums final : public BlockSums {
  public:
   IntegerSums(DType x, DType w, const LoopNest& nest, Feature* features, ExactSum* weights)
-      : nest_(nest), features_(features), weights_(weights), decode_x_(decoder(x)), decode_w_(decoder(w)) {}
+      : nest_(nest),
+        features_(features),
+        weights_(weights),
+        decode_x_(decoder_of(x)),
+        decode_w_(decoder_of(w)) {}
 
   void add(const Position& at, std::int64_t rows, std::int64_t columns) override {
     for (Position column = at; columns-- > 0; column.advance(nest_.columns, 1)) {
@@ -53,14 +44,6 @@ class IntegerSums final : public BlockSums {
   }
 
  private:
-  using Decoder = Decoded (*)(const std::byte*) noexcept;
-
-  static Decoder decoder(DType dtype) {
-    return with_format(dtype, []<class Format>(Format) -> Decoder {
-      return [](const std::byte* at) noexcept { return decode<Format>(load<typename Format::Bits>(at)); };
-    });
-  }
-
   void add_element(const Position& at, Feature& feature, ExactSum& weight) {
     const Decoded w = decode_w_(at.at[weights_operand]);
     check_weight(w);
@@ -108,62 +91,6 @@ float to_float(typename Format::Bits bits) noexcept {
   }
 }
 
-// Whether all are +0 or positive normal numbers.
-bool all_plain(const std::byte* from, std::int64_t count) noexcept {
-  bool plain = true;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto bits = load<std::uint32_t>(from + i * static_cast<std::int64_t>(sizeof(float)));
-    plain &= bits - 0x00800000 < 0x7f800000 - 0x00800000 || bits == 0;
-  }
-  return plain;
-}
-
-// `count` weights `stride` bytes apart as float32, checked; false if one is no normal float32 and not 0.
-template <class Format>
-bool pack_weights_of(const std::byte* from, std::ptrdiff_t stride, std::int64_t count, float* to) {
-  if constexpr (std::is_same_v<Format, Float32>) {
-    if (stride == sizeof(float) && all_plain(from, count)) {
-      std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
-      return true;
-    }
-  }
-  bool exact = true;
-  for (std::int64_t i = 0; i < count; ++i, from += stride) {
-    const Decoded w = decode<Format>(load<typename Format::Bits>(from));
-    check_weight(w);
-    to[i] = 0;
-    if (w.mantissa != 0) {
-      // ±mantissa · 2^exponent is a normal float32 if its highest bit is and it has at most 24.
-      const int length = 64 - std::countl_zero(w.mantissa);
-      const int top = length - 1 + w.exponent;
-      if (length - std::countr_zero(w.mantissa) > 24 || top < -126 || top > 127) {
-        exact = false;
-        continue;
-      }
-      const auto fraction =
-          static_cast<std::uint32_t>(length > 24 ? w.mantissa >> (length - 24) : w.mantissa << (24 - length));
-      to[i] = std::bit_cast<float>((static_cast<std::uint32_t>(top + 127) << 23) | (fraction & 0x7fffff));
-    }
-  }
-  return exact;
-}
-using PackWeights = bool (*)(const std::byte*, std::ptrdiff_t, std::int64_t, float*);
-
-// The range of weights that are +0 or positive normal numbers.
-WeightRange range_of_weights(const std::vector<float>& weights) {
-  std::uint32_t largest = 0;
-  std::uint32_t smallest = ~std::uint32_t{0};  // less one, so that zero is the largest
-  for (const float weight : weights) {
-    const auto bits = std::bit_cast<std::uint32_t>(weight);
-    largest = std::max(largest, bits);
-    smallest = std::min(smallest, bits - 1);
-  }
-  if (largest == 0) {
-    return {INT_MIN, INT_MAX};
-  }
-  return {static_cast<int>(largest >> 23) - 127 + 1, static_cast<int>((smallest + 1) >> 23) - 127};
-}
-
 /// Through the weighted kernel: values and weights are packed as float32 first. Rows whose weights are no
 /// float32 go the integers' way.
 template <class Format>
@@ -175,7 +102,7 @@ class WeightedVectorSums final : public BlockSums {
         nest_(nest),
         features_(features),
         weights_(weights),
-        pack_weights_of_(with_format(w, []<class W>(W) -> PackWeights { return &pack_weights_of<W>; })),
+        pack_weights_(packing_of_weights(w)),
         integers_(x, w, nest, features, weights) {}
 
   void add(const Position& at, std::int64_t rows, std::int64_t columns) override {
@@ -324,8 +251,8 @@ class WeightedVectorSums final : public BlockSums {
 
   bool pack_weights(const Position& at, std::int64_t rows, bool by_row) {
     if (by_row && at.at[where_operand] == nullptr) {
-      return pack_weights_of_(at.at[weights_operand], nest_.rows.strides[weights_operand], rows,
-                              row_weights_.data());
+      return pack_weights_(at.at[weights_operand], nest_.rows.strides[weights_operand], rows,
+                           row_weights_.data());
     }
     // Weights where `where` is False are not looked at.
     bool exact = true;
@@ -341,7 +268,7 @@ class WeightedVectorSums final : public BlockSums {
           looked_at = any_present(row);
         }
         if (looked_at) {
-          exact &= pack_weights_of_(element.at[weights_operand], 0, 1, &to);
+          exact &= pack_weights_(element.at[weights_operand], 0, 1, &to);
         }
       }
     }
@@ -389,7 +316,7 @@ class WeightedVectorSums final : public BlockSums {
   const LoopNest& nest_;
   Feature* features_;
   ExactSum* weights_;
-  PackWeights pack_weights_of_;
+  PackWeights pack_weights_;
   IntegerSums integers_;
   std::optional<WeightedPanelSums> sums_;
   std::int64_t first_feature_ = 0;

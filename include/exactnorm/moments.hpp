@@ -88,6 +88,15 @@ struct Column {
   std::optional<TensorView> valid = {};
 };
 
+/// A table that stores some of its values, column by column, all others being 0: compressed sparse columns.
+/// Column j has values[k] in row row_indices[k] for each k from offsets[j] to offsets[j + 1] - 1.
+struct SparseColumns {
+  TensorView values;       ///< of shape (stored,), any dtype
+  TensorView row_indices;  ///< int32 or int64, of shape (stored,); they ascend in each column, none twice
+  TensorView offsets;      ///< int32 or int64, of shape (columns + 1,); they ascend, from 0 to stored
+  std::int64_t rows = 0;
+};
+
 /// Thrown when UpdateOptions::stop was requested.
 struct Interrupted : std::runtime_error {
   Interrupted() : std::runtime_error("interrupted; nothing was changed") {}
@@ -117,6 +126,13 @@ class Moments {
   /// (their number,), or () for a single one. options.where and options.weights are per row, of shape
   /// (rows,); options.valid must be absent.
   void update_columns(std::span<const Column> columns, const UpdateOptions& options = {});
+
+  /// Adds a table that stores only some values: the state is that of an update with all of them, zeros
+  /// included. The feature shape must be (columns,), or () for a single one. options.weights is per row, of
+  /// shape (rows,); options.where and options.valid must be absent. Throws as update, and
+  /// std::invalid_argument for offsets or row indices (naming the column) that are not as SparseColumns says.
+  /// Cost: O(stored values + columns), and O(rows) for weights; a column is the work of one thread.
+  void update_sparse(const SparseColumns& x, const UpdateOptions& options = {});
 
   /// Adds what other has seen. Throws std::invalid_argument: other shape, other names, other weighting, more
   /// than 2^63-1 values.

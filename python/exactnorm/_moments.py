@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from exactnorm import _core, _html
-from exactnorm._arguments import Axis, Names, Policy, ints_of, names_of
-from exactnorm._arrays import Dense
+from exactnorm._arguments import Axis, Names, Policy, ints_of, names_of, threads_of
+from exactnorm._arrays import Dense, companion
 from exactnorm._inputs import Source
 from exactnorm._learn import add, learn
 from exactnorm._plot import plot_features
+from exactnorm._sparse import Sparse
 from exactnorm._warn import warn
 
 _MOST_NAMED = 20
@@ -187,6 +188,43 @@ class Moments:
                 source, axis=axis, shape=self._impl.shape, names=self._impl.names, threads=threads
             )
             self._impl.merge(learned)
+
+    def update_sparse(self, x: Any, weights: npt.ArrayLike | None = None, threads: int | None = None) -> None:
+        """Add a sparse matrix, in the time that its stored values take.
+
+        Values that are not stored are zeros, and count: the state is that of an update with ``x.toarray()``.
+
+        Parameters
+        ----------
+        x : sparse matrix or array of shape (rows, features)
+            Of scipy.sparse, in any format; CSC is read where it is, others are converted to it.
+        weights : array_like of shape (rows,), optional
+            Non-negative finite numbers. A row of weight k counts k times; of weight 0, not at all.
+        threads : int, optional
+            As for `from_data`.
+
+        Raises
+        ------
+        ValueError
+            For another number of features, weights that do not fit, and weighted data into an unweighted
+            object or the reverse. The object is as it was.
+        TypeError
+            For what is no sparse matrix of numbers or booleans.
+
+        Examples
+        --------
+        >>> import exactnorm as en
+        >>> import scipy.sparse
+        >>> m = en.Moments(shape=3)
+        >>> m.update_sparse(scipy.sparse.csr_array([[0, 0, 2], [4, 0, 0]]))
+        >>> m.mean()
+        array([2., 0., 1.])
+        >>> m.count
+        array([2, 2, 2])
+        """
+        learned = _core.Moments(self._impl.shape, [])
+        Sparse.of(x).add_to(learned, companion(weights, "weights"), threads_of(threads))
+        self._impl.merge(learned)
 
     def __iadd__(self, other: Moments) -> Self:
         """Add what other has learned. ValueError if shapes, names or weighting differ."""

@@ -16,7 +16,6 @@ from exactnorm._normalization import Normalization
 NDArray = npt.NDArray[Any]
 
 _BLOCK_BYTES = 1 << 18  # of a result, so that the second step finds in the cache what the first has written
-_DENSE_BYTES = 8 << 20  # of rows of a sparse matrix, made dense to be learned
 _MOST_NAMED = 20
 _WEIGHT = re.compile(rb"fweight(?:[\x60-\x77]|\x78.|\x79..)(0x[0-9a-f]+p[+-][0-9]+)", re.DOTALL)
 
@@ -90,15 +89,6 @@ def learn_frame(moments: Moments, frame: Any, weights: NDArray | None) -> bool:
     except TypeError:
         return False
     return True
-
-
-def learn_sparse(moments: Moments, x: Any, weights: NDArray | None) -> None:
-    """Add the rows of a sparse matrix, a few at a time made dense."""
-    x = x.tocsr()
-    step = max(1, _DENSE_BYTES // (x.dtype.itemsize * x.shape[1]))
-    for first in range(0, x.shape[0], step):
-        rows = slice(first, first + step)
-        moments.update(x[rows].toarray(), weights=None if weights is None else weights[rows])
 
 
 def check(moments: Moments) -> None:

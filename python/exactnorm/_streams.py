@@ -86,7 +86,7 @@ class Stream:
         if self._steps is not None:
             data = data.take(self._steps)
         if select(spec) is not spec:
-            data = _map(tf, data, lambda *element: select(element))
+            data = _map(tf, data, lambda *x: select(x if isinstance(spec, tuple) else x[0]))
         self._count = int(data.cardinality())
         if counted or (self._count < 0 and self._steps is not None):
             with tf.device("cpu:0"):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from exactnorm._extras import needs
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
-from exactnorm._scaler import Converted, Exact, check, empty_features, learn_frame, learn_sparse, standardize
+from exactnorm._scaler import Converted, Exact, check, empty_features, learn_frame, standardize
 from exactnorm._tables import table_kind
 from exactnorm._warn import warn
 
@@ -368,7 +368,7 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             X = check_array(X, estimator=self, **how) if is_frame else X
             if issparse(X):
                 self._refuse_to_center()
-                learn_sparse(moments, X, sample_weight)
+                moments.update_sparse(X, weights=sample_weight)
             else:
                 moments.update(X, weights=sample_weight)
         check(moments)

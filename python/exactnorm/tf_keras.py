@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from exactnorm._extras import needs
+from exactnorm._keras import adapt_model as _adapt_model
+from exactnorm._keras import conversion
 from exactnorm._keras.layer import ExactLayer
 from exactnorm._keras.state import NDArray
 
@@ -12,7 +15,7 @@ with needs("tf_keras", "exactnorm.tf_keras"):
     import tensorflow as tf
     import tf_keras
 
-__all__ = ["Normalization"]
+__all__ = ["Normalization", "adapt_model", "from_keras", "to_keras"]
 
 
 @tf_keras.saving.register_keras_serializable("exactnorm", "Normalization")
@@ -37,6 +40,10 @@ class Normalization(ExactLayer, tf_keras.layers.experimental.preprocessing.Prepr
 
     _ops = tf
 
+    def to_keras(self) -> Any:
+        """Return a tf_keras.layers.Normalization with the same outputs; see `exactnorm.keras.to_keras`."""
+        return to_keras(self)
+
     @staticmethod
     def _default_epsilon() -> float:
         return float(tf_keras.backend.epsilon())
@@ -59,3 +66,44 @@ class Normalization(ExactLayer, tf_keras.layers.experimental.preprocessing.Prepr
 
 
 Normalization.__module__ = "exactnorm.tf_keras"
+
+
+def from_keras(x: Any) -> Any:
+    """Make exact layers of tf_keras's own: of a layer, model, configuration or file.
+
+    See `exactnorm.keras.from_keras`.
+    """
+    return conversion.from_keras(tf_keras, Normalization, x)
+
+
+def to_keras(x: Any) -> Any:
+    """Make tf_keras's own layers of exact ones: of a layer or model.
+
+    See `exactnorm.keras.to_keras`.
+    """
+    return conversion.to_keras(tf_keras, Normalization, x)
+
+
+def adapt_model(
+    model: Any,
+    data: Any,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    *,
+    layers: Iterable[str | Normalization] | str | Normalization | None = None,
+    use_sample_weight: bool = False,
+    verbose: int = 0,
+    threads: int | None = None,
+) -> None:
+    """Adapt the exact layers of a model in one pass over its data; see `exactnorm.keras.adapt_model`."""
+    _adapt_model.adapt_model(
+        tf_keras,
+        model,
+        data,
+        batch_size,
+        steps,
+        layers=layers,
+        use_sample_weight=use_sample_weight,
+        verbose=verbose,
+        threads=threads,
+    )

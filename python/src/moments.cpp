@@ -49,6 +49,17 @@ void update_columns(PyMoments& self, const std::vector<const TableColumn*>& colu
   });
 }
 
+void update_sparse(PyMoments& self, const View& values, const View& row_indices, const View& offsets,
+                   std::int64_t rows, const View* weights, int threads) {
+  const SparseColumns x{values.tensor(), row_indices.tensor(), offsets.tensor(), rows};
+  const std::int64_t bytes = byte_count(x.values) + byte_count(x.row_indices) +
+                             element_count(x.offsets.shape) * static_cast<std::int64_t>(sizeof(Feature)) +
+                             (weights != nullptr ? byte_count(weights->tensor()) : 0);
+  locked_watched(self.mutex, bytes, [&](const std::stop_token& stop) {
+    self.value.update_sparse(x, options_of(nullptr, weights, nullptr, threads, stop));
+  });
+}
+
 template <class T>
 std::vector<T> reading(const Moments& moments, std::string_view what, const Reading& how) {
   if (what == "mean") {
@@ -144,6 +155,8 @@ void bind_moments(nb::module_& module) {
            "Whether x is a plain array, not a large one; then it has been added.")
       .def("update_columns", &update_columns, "columns"_a, optional_view("where"), optional_view("weights"),
            "threads"_a = 0)
+      .def("update_sparse", &update_sparse, "values"_a, "row_indices"_a, "offsets"_a, "rows"_a,
+           optional_view("weights"), "threads"_a = 0)
       .def("merge",
            [](PyMoments& a, PyMoments& b) {
              locked({&a.mutex, &b.mutex}, [&] { a.value.merge(b.value); });

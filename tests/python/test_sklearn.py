@@ -169,7 +169,7 @@ def test_sparse_is_as_dense(make: Any, weights: NDArray | None) -> None:
 
 
 @pytest.mark.parametrize("weights", [None, np.linspace(0, 2, 3000)])
-def test_a_wide_sparse_matrix_is_never_dense_at_once(weights: NDArray | None) -> None:
+def test_a_sparse_matrix_is_never_dense(weights: NDArray | None) -> None:
     x = scipy.sparse.random(3000, 2000, 0.001, format="csc", random_state=1)
     tracemalloc.start()
     try:
@@ -177,7 +177,7 @@ def test_a_wide_sparse_matrix_is_never_dense_at_once(weights: NDArray | None) ->
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 20e6 < 8 * 3000 * 2000
+    assert peak < 1e6 < 8 * 3000 * 2000
     assert scaler.moments_ == en.Moments.from_data(x.toarray(), weights=weights)
 
 

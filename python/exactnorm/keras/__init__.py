@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from exactnorm._extras import needs
+from exactnorm._keras import adapt_model as _adapt_model
+from exactnorm._keras import conversion
 from exactnorm._keras.layer import ExactLayer
 from exactnorm._keras.state import NDArray
 
 with needs("keras", "exactnorm.keras"):
     import keras
 
-__all__ = ["Normalization"]
+__all__ = ["Normalization", "adapt_model", "from_keras", "to_keras"]
 
 
 @keras.saving.register_keras_serializable("exactnorm", "Normalization")
@@ -81,6 +84,10 @@ class Normalization(ExactLayer, keras.layers.Layer):
             for weight in self._scale_weights()
         )
         return self._scaled(tf, inputs, mean, spread, self.invert)
+
+    def to_keras(self) -> Any:
+        """Return a keras.layers.Normalization with the same outputs; see `exactnorm.keras.to_keras`."""
+        return to_keras(self)
 
     @staticmethod
     def _default_epsilon() -> float:
@@ -156,3 +163,142 @@ def _tensorflow_tracing(x: Any) -> Any:
 
 
 Normalization.__module__ = "exactnorm.keras"
+
+
+def from_keras(x: Any) -> Any:
+    """Make exact layers of Keras's own.
+
+    Parameters
+    ----------
+    x : keras.layers.Normalization, model, dict, str or path
+        A layer. A Sequential or functional model. The configuration of either, as
+        ``keras.saving.serialize_keras_object`` returns it, or of a layer, as its get_config does. The path
+        of a file that ``model.save`` has written.
+
+    Returns
+    -------
+    Normalization or model
+        The same layer, with the statistics that it has (a Keras layer does not know what data they come
+        from, so `Normalization.moments` and `Normalization.update_state` need an `adapt` or `reset_state`
+        first). A copy of the model, in which all of them are replaced, also in models inside of it and in
+        wrappers like TimeDistributed; with the weights of all its layers, their vocabularies, and the
+        optimizer with its state. Lambda layers are shared with the original.
+
+    Raises
+    ------
+    TypeError
+        For what is no layer or model of these.
+    ValueError
+        For a subclassed model, whose own code makes its layers.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> import exactnorm.keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Normalization(), keras.layers.Dense(1)])
+    >>> model.layers[0].adapt(np.array([[1.0, 10.0], [3.0, 30.0]]))
+    >>> exact = exactnorm.keras.from_keras(model)
+    >>> exact.layers[0]
+    <Normalization name=normalization, built=True>
+    >>> x = np.array([[2.0, 15.0]])
+    >>> bool((exact.predict(x, verbose=0) == model.predict(x, verbose=0)).all())
+    True
+    """
+    return conversion.from_keras(keras, Normalization, x)
+
+
+def to_keras(x: Any) -> Any:
+    """Make Keras's own layers of exact ones, with the same outputs, to the last bit.
+
+    Parameters
+    ----------
+    x : Normalization or model
+        A layer, or a Sequential or functional model; see `from_keras`.
+
+    Returns
+    -------
+    keras.layers.Normalization or model
+        What has been learned is lost, beside the statistics themselves.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `from_keras`; and for a layer that divides by less than Keras's layer can.
+
+    Examples
+    --------
+    >>> import exactnorm.keras
+    >>> layer = exactnorm.keras.Normalization(constant_policy="unit")
+    >>> layer.adapt([[5.0], [5.0]])
+    >>> exactnorm.keras.to_keras(layer)(exactnorm.keras.keras.ops.array([[7.0]])).shape
+    (1, 1)
+    """
+    return conversion.to_keras(keras, Normalization, x)
+
+
+def adapt_model(
+    model: Any,
+    data: Any,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    *,
+    layers: Iterable[str | Normalization] | str | Normalization | None = None,
+    use_sample_weight: bool = False,
+    verbose: int = 0,
+    threads: int | None = None,
+) -> None:
+    """Adapt the exact layers of a model in one pass over its data.
+
+    Each layer learns what it gets in the model: an input, or what the model computes of its inputs before the
+    layer, which is computed then, and nothing else of the model. A layer that is called several times learns
+    all that it gets. Layers in models inside of the model are adapted too.
+
+    Parameters
+    ----------
+    model : functional model or built Sequential
+    data : array, dict or list of arrays, or iterable of batches
+        What the model's inputs get: an array; a dict by name, or a list or tuple in the inputs' order; alone
+        or as x of (x, y) or (x, y, sample_weight). Or an iterable of batches of these: a tf.data.Dataset,
+        PyDataset, DataLoader or generator. Only the inputs that a layer needs must be there.
+    batch_size : int, optional
+        How many rows of arrays are computed at a time, 1024 by default; with steps, how many are a step.
+    steps : int, optional
+        How many batches to take; see `Normalization.adapt`.
+    layers : layers, or their names, optional
+        Which layers to adapt. The default is all that were not given a mean and variance.
+    use_sample_weight, verbose, threads
+        As for `Normalization.adapt`.
+
+    Raises
+    ------
+    ValueError
+        For a model that is subclassed or not built, or has no such layers; a layer that gets what another
+        one returns (adapt them one after the other); data that do not have the inputs; and as
+        `Normalization.adapt` does, naming the layer. No layer has changed then, as after any error.
+    TypeError
+        As `Normalization.adapt`, naming the layer.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> from exactnorm.keras import Normalization, adapt_model
+    >>> age, income = keras.Input((1,), name="age"), keras.Input((1,), name="income")
+    >>> both = [Normalization(name="ages")(age), Normalization(name="incomes")(income)]
+    >>> model = keras.Model([age, income], keras.layers.Concatenate()(both))
+    >>> adapt_model(model, {"age": np.array([31.0, 57.0]), "income": np.array([2500.0, 1500.0])})
+    >>> model.get_layer("incomes").moments.mean()
+    array([2000.])
+    """
+    _adapt_model.adapt_model(
+        keras,
+        model,
+        data,
+        batch_size,
+        steps,
+        layers=layers,
+        use_sample_weight=use_sample_weight,
+        verbose=verbose,
+        threads=threads,
+    )
