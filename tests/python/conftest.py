@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+with contextlib.suppress(ImportError):  # TensorFlow and triton, with which torch compiles, each have an LLVM;
+    import triton  # noqa: F401          # loaded after TensorFlow's, triton's aborts the process
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "reference")]
