@@ -11,6 +11,7 @@ from support import ROOT
 PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if ">>>" in page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning")  # of torch, beside TensorFlow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

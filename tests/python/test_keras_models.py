@@ -110,6 +110,16 @@ def test_numbers_and_lists() -> None:
         adapted()([[1.0, 2.0], [1.0]])
 
 
+@pytest.mark.parametrize("x", ["text", None, {"a": [1.0]}, ["a"], [1j], np.array([[1, 2, None]])])
+def test_what_is_no_array_of_numbers(x: Any) -> None:
+    layer = adapted()
+    for call in (layer, layer.inverse):
+        with pytest.raises(TypeError, match="expected"):
+            call(x)
+    with pytest.raises(TypeError, match="functional model"):
+        layer.inverse(keras.Input((3,)))
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "bool", "float16", "float64"])
 def test_inputs_of_any_dtype(dtype: str) -> None:
     x = np.array([[0, 1, 1], [1, 1, 0]]).astype(dtype)

@@ -91,6 +91,15 @@ def refuse_uneven(x: Any) -> None:
         )
 
 
+def refuse_no_numbers(x: Any) -> None:
+    """TypeError for what is not an array or tensor of numbers or booleans."""
+    dtype = str(getattr(x, "dtype", "numbers"))
+    if not hasattr(x, "shape"):
+        raise TypeError(f"expected an array, a tensor or numbers, got {type(x).__qualname__}")
+    if any(kind in dtype for kind in ("complex", "string", "object", "<U", "datetime", "timedelta")):
+        raise TypeError(f"expected numbers or booleans, got a {type(x).__qualname__} of dtype {dtype}")
+
+
 @contextmanager
 def progress_of(
     source: Source, data: Any, steps: int | None, bar_for: Callable[[int | None], Any]

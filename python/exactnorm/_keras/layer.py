@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from exactnorm._arguments import at_least_one
 from exactnorm._inputs import Source
-from exactnorm._keras.inputs import progress_of, refuse_uneven, source_of
+from exactnorm._keras.inputs import progress_of, refuse_no_numbers, refuse_uneven, source_of
 from exactnorm._keras.state import Shape, same_numbers
 from exactnorm._keras.weights import WeightedLayer
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 
-_NUMBERS = (int, float, list, tuple)
-_ARRAYS = (*_NUMBERS, np.generic, np.ndarray)
+_NUMBERS = (int, float, complex, list, tuple)
+_ARRAYS = (*_NUMBERS, str, np.generic, np.ndarray)
 
 
 class ExactLayer(WeightedLayer):
@@ -218,7 +218,8 @@ class ExactLayer(WeightedLayer):
             For a layer that is not built, or whose weights were set from outside.
         """
         self._require_its_weights("merge into")
-        learners = [_learner(layer) for layer in _listed(layers)]
+        single = isinstance(layers, (ExactLayer, Normalization))
+        learners = [_learner(layer) for layer in ([layers] if single else layers)]
         self._state.learner.merge_state(learners)
         if learners:
             self._state.is_adapted |= self._state.learner.is_adapted
@@ -267,7 +268,7 @@ class ExactLayer(WeightedLayer):
         ValueError
             For another shape than the layer was built for (the message has both), and for several inputs.
         TypeError
-            For ragged and sparse tensors.
+            For what is no array of numbers or booleans, and for ragged and sparse tensors.
         """
         outputs = super().__call__(self._one_input(inputs), *args, **kwargs)
         if self._is_identity(outputs):
@@ -276,13 +277,16 @@ class ExactLayer(WeightedLayer):
         return outputs
 
     def _one_input(self, inputs: Any) -> Any:
-        refuse_uneven(inputs)
         if isinstance(inputs, (list, tuple)) and not all(isinstance(x, _ARRAYS) for x in inputs):
             raise ValueError(
                 f"a Normalization takes a single input, got a {type(inputs).__name__} of {len(inputs)}: "
                 "stack them, or make a layer for each"
             )
-        return np.asarray(inputs) if isinstance(inputs, _NUMBERS) else inputs
+        if isinstance(inputs, _NUMBERS):
+            inputs = np.asarray(inputs)
+        refuse_uneven(inputs)
+        refuse_no_numbers(inputs)
+        return inputs
 
     def _is_identity(self, outputs: Any) -> bool:
         """Whether to warn that the layer has learned nothing: once, where there are numbers."""
@@ -299,9 +303,11 @@ class ExactLayer(WeightedLayer):
     def inverse(self, inputs: Any) -> Any:
         """Do the opposite of a call: ``mean + x * divisor``, or with invert=True normalize.
 
-        Parameters, result and errors are those of a call. It is not part of a functional model: there, use a
-        layer with invert=True.
+        Parameters, result and errors are those of a call, but for the symbolic tensors of a functional model:
+        there, use a layer with invert=True.
         """
+        if type(inputs).__name__ == "KerasTensor":
+            raise TypeError("inverse is no part of a functional model: use a layer with invert=True there")
         inputs = self._tensor(self._one_input(inputs))
         if not self.built:
             self.build(inputs.shape)
@@ -385,10 +391,6 @@ class ExactLayer(WeightedLayer):
         """Return the shape of the result: that of the input."""
         shape = tuple(input_shape)
         return self._state.output_shape(shape) if self.built else shape
-
-
-def _listed(layers: Any) -> list[Any]:
-    return [layers] if isinstance(layers, (ExactLayer, Normalization)) else list(layers)
 
 
 def _learner(layer: Any) -> Normalization:

@@ -231,7 +231,6 @@ class WeightedLayer(_Base):
         moments = self._moments_in(store) if "moments" in keys else None
         super().load_own_variables(variables)
         self._state.is_adapted = bool(store["adapted"])
-        self._state.shown = None
         if moments is not None:
             self._state.take(moments)
             self._state.shown = self._values()
