@@ -9,10 +9,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import triton  # noqa: F401 - torch.compile would load it after TensorFlow, and both register LLVM's options
 
-with contextlib.suppress(ImportError):  # TensorFlow and triton, with which torch compiles, each have an LLVM;
-    import triton  # noqa: F401          # loaded after TensorFlow's, triton's aborts the process
+with contextlib.suppress(ImportError):
+    # TensorFlow and triton, with which torch compiles, each have an LLVM; loaded after TensorFlow's, triton's
+    # aborts the process.
+    import triton  # noqa: F401
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "reference")]
