@@ -190,7 +190,7 @@ def _batches(x: Any) -> Iterator[Dense | Table] | None:
     """One array, one or more batches of a table, or None if x is neither."""
     if isinstance(x, np.ndarray):
         return iter((from_array(x),))
-    if isinstance(x, _NUMBERS) or (isinstance(x, (list, tuple)) and _holds_numbers(x)):
+    if isinstance(x, _NUMBERS) or (isinstance(x, (list, tuple)) and holds_numbers(x)):
         return iter((from_numbers(x),))
     kind = table_kind(x)
     if kind is not None:
@@ -204,7 +204,7 @@ def _batches(x: Any) -> Iterator[Dense | Table] | None:
     return None
 
 
-def _holds_numbers(x: Any) -> bool:
+def holds_numbers(x: Any) -> bool:
     """Whether a list, perhaps of lists, holds numbers (or what numpy will refuse), not arrays or tables."""
     while isinstance(x, (list, tuple)):
         if not x:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from exactnorm import _core
 from exactnorm._arguments import at_least_one
 from exactnorm._arrays import is_array
-from exactnorm._keras.graph import calls, exact_layers_before, is_graph, sources
+from exactnorm._inputs import holds_numbers
+from exactnorm._keras.graph import calls, exact_layers_before, functional, is_graph, sources
 from exactnorm._keras.inputs import source_of
 from exactnorm._keras.layer import ExactLayer
 from exactnorm._learn import feed
@@ -87,7 +89,10 @@ class _Learning:
         if computed:
             self._model = keras.Model(self.inputs, [tensor for _, tensor in computed])
         self._learners = {key: copy.copy(layer._state.learner) for key, layer in self._layers.items()}
-        self._adaptations = {key: _core.Adaptation(each._impl) for key, each in self._learners.items()}
+        self._adaptations = {}
+        for key, learner in self._learners.items():
+            with _naming(self._layers[key]):
+                self._adaptations[key] = _core.Adaptation(learner._impl)
         self.progress_bar = chosen[0]._progress_bar
 
     def feed(self, values: Sequence[Any], weights: Any, threads: int | None) -> None:
@@ -111,19 +116,26 @@ class _Learning:
             mask_of=layer._mask_of,
             use_sample_weight=weights is not None,
         )
-        try:
+        with _naming(layer):
             feed(self._adaptations[id(layer)], self._learners[id(layer)]._impl, source, threads=threads)
-        except (TypeError, ValueError) as error:
-            if repr(layer.name) in str(error):
-                raise
-            raise type(error)(f"layer {layer.name!r}: {error}") from error
 
     def commit(self) -> None:
         """Make all layers use what they have learned; the copies show first whether they can."""
-        for adaptation in self._adaptations.values():
-            adaptation.commit()
+        for key, adaptation in self._adaptations.items():
+            with _naming(self._layers[key]):
+                adaptation.commit()
         for key, layer in self._layers.items():
             layer.adapt(self._learners[key].moments)
+
+
+@contextmanager
+def _naming(layer: ExactLayer) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if repr(layer.name) in str(error):
+            raise
+        raise type(error)(f"layer {layer.name!r}: {error}") from error
 
 
 def _chosen(model: Any, layers: Iterable[Any] | None) -> list[ExactLayer]:
@@ -162,7 +174,7 @@ class _Inputs:
     """Finds what the inputs of a model get in a batch, or in an element_spec."""
 
     def __init__(self, model: Any, wanted: list[Any], use_sample_weight: bool) -> None:
-        structure = model.input
+        structure = functional(model).input
         keys = {id(x): key for key, x in structure.items()} if isinstance(structure, Mapping) else {}
         self._names = [(tensor._keras_history[0].name, keys.get(id(tensor))) for tensor in model.inputs]
         self._wanted = [any(tensor is each for each in wanted) for tensor in model.inputs]
@@ -193,7 +205,7 @@ class _Inputs:
     def is_whole(self, data: Any) -> bool:
         """Whether data are arrays that are all there, rather than a stream of batches."""
         if isinstance(data, list):
-            return len(self._names) > 1 and self._values(data) is not None
+            return holds_numbers(data) if len(self._names) == 1 else self._values(data) is not None
         return isinstance(data, (Mapping, tuple)) or is_array(data) or table_kind(data) is not None
 
     def _values(self, x: Any) -> tuple[Any, ...] | None:

@@ -188,13 +188,11 @@ def _shared(layer: Any) -> dict[str, Any]:
 
 def _variance_for(epsilon: float, layer: Any) -> NDArray:
     """Return a variance of which max(sqrt(variance), epsilon) is the layer's own divisor, to the last bit."""
-    if layer._state.is_given:
-        _, variance, divisor = layer._state.learner._statistics()
-    else:
-        variance = layer._value(layer.adapt_variance)
-        divisor = np.maximum(np.sqrt(variance), variance.dtype.type(layer._epsilon()))
-        if layer._state.is_unit:
-            divisor = layer._value(layer.adapt_divisor)
+    state = layer._state
+    variance = state.learner.variance if state.given else layer._value(layer.adapt_variance)
+    divisor = np.maximum(np.sqrt(variance), variance.dtype.type(layer._epsilon()))
+    if state.is_unit:
+        divisor = state.given[1] if state.given else layer._value(layer.adapt_divisor)
 
     def differs(variance: NDArray) -> NDArray:
         theirs = np.maximum(np.sqrt(variance), variance.dtype.type(epsilon))

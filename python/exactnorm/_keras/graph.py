@@ -15,9 +15,14 @@ def is_graph(keras: Any, model: Any) -> bool:
     )
 
 
+def functional(model: Any) -> Any:
+    """Return the functional model that a Sequential of Keras 3 has inside, or the model itself."""
+    return getattr(model, "_functional", None) or model
+
+
 def calls(keras: Any, model: Any) -> Iterator[tuple[ExactLayer, Any]]:
     """Go through the exact layers of a built model, and of models inside of it, each with what it gets."""
-    graph = getattr(model, "_functional", None) or model  # of a Sequential in Keras 3
+    graph = functional(model)
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
             layer, tensors = _operation(node), _inputs(node)
