@@ -56,9 +56,7 @@ class Stream:
     @property
     def element_spec(self) -> Any:
         """What the elements of a tf.data.Dataset are; None for other data."""
-        tf = sys.modules.get("tensorflow")
-        is_dataset = tf is not None and isinstance(self._data, tf.data.Dataset)
-        return self._data.element_spec if is_dataset else None
+        return self._data.element_spec if _is_a(self._data, "tensorflow.data.Dataset") else None
 
     def join(self, select: Callable[[Any], Any], how: Join, *, counted: bool = False) -> bool:
         """Have tf.data join what is selected of each element, before the first is taken.
@@ -156,8 +154,7 @@ def _is_infinite(data: Any) -> bool:
     """Whether the data say themselves that they do not end."""
     if isinstance(data, itertools.repeat):
         return operator.length_hint(data, -1) == -1
-    keras = sys.modules.get("keras")
-    if keras is not None and isinstance(data, keras.utils.PyDataset):
+    if _is_a(data, "keras.utils.PyDataset"):
         try:
             return data.num_batches is None
         except NotImplementedError:  # its iterator counts for ever
@@ -166,3 +163,12 @@ def _is_infinite(data: Any) -> bool:
     return isinstance(data, (itertools.count, itertools.cycle)) or (
         callable(cardinality) and int(cardinality()) == -1
     )
+
+
+def _is_a(x: Any, name: str) -> bool:
+    """Whether x is of a class whose package, if it is not loaded, cannot have made x."""
+    package, *path = name.split(".")
+    found: Any = sys.modules.get(package)
+    for part in path:
+        found = getattr(found, part, ())
+    return isinstance(x, found)

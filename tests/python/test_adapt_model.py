@@ -255,6 +255,7 @@ def test_all_or_nothing(framework: Any, exact: Any, model: Any) -> None:
         exact.adapt_model(both, np.array([[1.0], [np.nan]]))
     assert not easy.is_adapted
     assert easy.get_weights()[0] == 0
+    assert easy.moments.count.tolist() == [0]
 
 
 def test_models_that_cannot_be_adapted(framework: Any, exact: Any, model: Any) -> None:

@@ -310,15 +310,17 @@ def test_a_dataset_that_fails_changes_nothing() -> None:
         assert layer.to_bytes() == before
 
 
-def test_options_of_the_user_stay() -> None:
+@pytest.mark.parametrize("chosen", [None, True, False])
+def test_options_of_the_user_stay(chosen: bool | None) -> None:
     dataset = from_tensors(X).batch(4)
-    en.Moments.from_data(dataset)
-    assert dataset.options().autotune.enabled is None
     options = tf.data.Options()
-    options.autotune.enabled = True
-    stream = exactnorm._inputs.Stream(dataset.with_options(options), None)
+    if chosen is not None:
+        options.autotune.enabled = chosen
+    dataset = dataset.with_options(options)
+    stream = exactnorm._inputs.Stream(dataset, None)
     assert stream.join(lambda element: element, "batches")
-    assert stream._joined.options().autotune.enabled is True  # type: ignore[union-attr]
+    assert dataset.options().autotune.enabled is chosen
+    assert stream._joined.options().autotune.enabled is bool(chosen)  # type: ignore[union-attr]
 
 
 class Batches(keras.utils.PyDataset):
