@@ -14,6 +14,7 @@
 #include "support/families.hpp"
 #include "support/forced_target.hpp"
 #include "support/oracle.hpp"
+#include "support/sanitized.hpp"
 
 namespace exactnorm {
 namespace {
@@ -157,7 +158,7 @@ TEST_P(MaskedKernels, EveryDTypeInManyShapes) {
   const std::int64_t column_counts[] = {1, 2, 3, 5, 16, 17, 48, 63, 100, 257, 300};
   const auto names = families::Generator<float>::names();
   for (const DType dtype : dtypes) {
-    for (int i = 0; i < 6; ++i) {
+    for (int i = 0; i < (sanitized ? 1 : 6); ++i) {
       const std::int64_t rows = row_counts[random() % std::size(row_counts)];
       const std::int64_t columns = column_counts[random() % std::size(column_counts)];
       expect_same(dtype, rows, columns, names[random() % names.size()], GetParam(), random());
@@ -173,6 +174,9 @@ TEST_P(MaskedKernels, EveryFamily) {
   std::uint64_t seed = 10;
   for (const std::string& family : families::Generator<float>::names()) {
     ++seed;
+    if (sanitized && seed % 4 != 0) {
+      continue;
+    }
     expect_same(DType::float32, shapes[seed % 3].first, shapes[seed % 3].second, family, GetParam(), seed);
     expect_same(DType::float64, shapes[(seed + 1) % 3].first, shapes[(seed + 1) % 3].second, family,
                 GetParam(), seed);

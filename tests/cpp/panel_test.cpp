@@ -18,6 +18,7 @@
 
 #include "column_range.hpp"
 #include "fp_environment.hpp"
+#include "support/sanitized.hpp"
 
 namespace exactnorm::kernels {
 namespace {
@@ -209,7 +210,7 @@ template <class Fixture>
 std::vector<int> edges() {
   constexpr int top = Fixture::Format::special / 2 + 1;  // all numbers are below 2^top
   std::vector<int> exponents;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < (sanitized ? 1 : 4); ++i) {
     exponents.push_back(Fixture::scheme.min_exponent + i);
     exponents.push_back(std::min(Fixture::scheme.max_exponent, top) - i);
     exponents.push_back(i * 7 - 8);
@@ -231,7 +232,7 @@ std::vector<double> mantissas(std::mt19937_64& random) {
     for (const double wanted : {0.4999, -0.4999}) {
       double best = 1;
       double distance = 1;
-      for (int i = 0; i < 200; ++i) {
+      for (int i = 0; i < (sanitized ? 20 : 200); ++i) {
         const double candidate = cut(1 + static_cast<double>(random() >> 12) * 0x1p-52);
         const double square = candidate * candidate;
         const double rest = std::remainder(square, std::ldexp(1.0, grid)) / std::ldexp(1.0, grid);
@@ -252,7 +253,7 @@ TYPED_TEST(Panel, OfOneMagnitude) {
   std::mt19937_64 random(1);
   const std::vector<double> choice = mantissas<TestFixture>(random);
   const std::vector<int> all = edges<TestFixture>();
-  for (int distance = -1; distance <= this->spread + 1; ++distance) {
+  for (int distance = -1; distance <= this->spread + 1; distance += sanitized ? 5 : 1) {
     const int exponent = all[random() % all.size()];
     const std::size_t first = random() % choice.size();
     this->check(std::vector<int>(this->columns, exponent), panel_rows, [&](std::size_t r, std::size_t c) {
@@ -310,7 +311,7 @@ TYPED_TEST(Panel, OfOneThatTakesAllTheRoom) {
 TYPED_TEST(Panel, OfAllExponentsAndZeros) {
   std::mt19937_64 random(3);
   const std::vector<double> choice = mantissas<TestFixture>(random);
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < (sanitized ? 10 : 60); ++round) {
     std::vector<int> exponents;
     for (std::size_t c = 0; c < this->columns; ++c) {
       const auto all = edges<TestFixture>();
@@ -360,7 +361,7 @@ TYPED_TEST(Panel, TakesSubnormalsAtTheLeastExponents) {
   }
   const int exponent =
       std::max(this->scheme.finest + this->scheme.capacity[TypeParam::tier], this->scheme.min_exponent);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < (sanitized ? 5 : 20); ++round) {
     this->check(std::vector<int>(this->columns, exponent), panel_rows, [&](std::size_t, std::size_t c) {
       const double subnormal = std::ldexp(static_cast<double>(random() % 5), this->scheme.finest);
       const double value = c % 3 == 0   ? subnormal
