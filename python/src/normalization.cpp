@@ -145,6 +145,9 @@ bool are_apart(const TensorView& in, const TensorView& out) {
   return in_last <= out_first || out_last <= in_first;
 }
 
+/// Of out: enough to be written past the caches, and done in a few hundredths of a second.
+constexpr std::int64_t piece_bytes = 64 << 20;
+
 /// Applies in pieces along the longest reduced axis, which may have any length, and looks at stop between
 /// them.
 void apply_in_pieces(Normalization& layer, bool opposite, const TensorView& in, const MutableTensorView& out,
@@ -152,7 +155,7 @@ void apply_in_pieces(Normalization& layer, bool opposite, const TensorView& in, 
   const auto apply = [&](const TensorView& from, const MutableTensorView& to) {
     opposite ? layer.inverse(from, to, threads) : layer(from, to, threads);
   };
-  const std::int64_t pieces = stop.stop_possible() ? byte_count(in) / watched_bytes : 1;
+  const std::int64_t pieces = stop.stop_possible() ? byte_count(out) / piece_bytes : 1;
   std::size_t longest = in.shape.size();
   if (pieces > 1 && layer.built() && in.shape == out.shape && are_apart(in, out)) {
     const Axes& kept = layer.axes();
