@@ -66,18 +66,19 @@ class Blocks {
 void accumulate(const TensorView& x, const Axes& kept, const UpdateOptions& options,
                 std::span<Feature> features, std::span<ExactSum> weights) {
   check_operands(x, options);
-  int threads = resolve_threads(options.threads);
   const std::int64_t elements = element_count(x.shape);
   if (elements == 0) {
+    static_cast<void>(resolve_threads(options.threads, 1));  // a negative number is wrong whatever the size
     return;
   }
   const auto item = static_cast<std::int64_t>(size_of(x.dtype));
   const LoopNest nest = plan_loops(x, kept, options);
   const Blocks blocks(nest, item, options.weights.has_value());
+  const std::int64_t pay = elements / (min_bytes_a_thread / item) + 1;
+  int threads = resolve_threads(options.threads, std::min(blocks.feature_parts * blocks.row_parts, pay));
   const bool by_features = blocks.feature_parts >= 4 * threads;
   const std::int64_t tasks = by_features ? blocks.feature_parts : blocks.feature_parts * blocks.row_parts;
-  threads =
-      static_cast<int>(std::min({std::int64_t{threads}, tasks, elements / (min_bytes_a_thread / item) + 1}));
+  threads = static_cast<int>(std::min(std::int64_t{threads}, tasks));
 
   // Threads that share features each have their own, added up at the end: exact, so it does not matter who
   // did what.

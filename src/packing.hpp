@@ -77,9 +77,10 @@ std::size_t Packing<Bits>::select(const Position& at, std::int64_t rows, LeftOut
   std::size_t present = 0;
   for (std::int64_t i = 0; i < rows; ++i) {
     buffer_[kept] = load<Bits>(x);
-    const bool is_present = *where != std::byte{0};
-    present += is_present ? 1 : 0;
-    kept += is_present && *valid != std::byte{0} ? 1 : 0;
+    const auto is_present = static_cast<std::size_t>(*where != std::byte{0});
+    const auto is_valid = static_cast<std::size_t>(*valid != std::byte{0});  // read even if absent: no branch
+    present += is_present;
+    kept += is_present & is_valid;
     x += loop.strides[data_operand];
     where += where_step;
     valid += valid_step;

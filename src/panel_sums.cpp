@@ -299,20 +299,23 @@ void PanelSums<Format>::refuse(std::size_t column, const Panel& panel) {
 
 template <class Format>
 void PanelSums<Format>::add_integers(std::size_t column, const Panel& panel) {
-  Feature& to = feature(column);
-  auto found =
-      std::find_if(open_.begin(), open_.end(), [&](const auto& open) { return open->feature == &to; });
-  if (found == open_.end()) {
+  const std::size_t f = column % period_;
+  Feature& to = feature(f);
+  open_of_.resize(period_);
+  if (open_of_[f] == 0) {
     if (open_.size() < most_open) {
-      open_.push_back(std::make_unique<Open>(Open{&to, {}}));
-      found = open_.end() - 1;
+      open_.push_back(std::make_unique<Open>(Open{f, {}}));
+      open_of_[f] = static_cast<std::uint32_t>(open_.size());
     } else {
-      found = open_.begin() + static_cast<std::ptrdiff_t>(next_open_++ % most_open);
-      (*found)->buckets.spill(*(*found)->feature);
-      (*found)->feature = &to;
+      const std::size_t place = next_open_++ % most_open;
+      Open& other = *open_[place];
+      other.buckets.spill(feature(other.feature));
+      open_of_[other.feature] = 0;
+      other.feature = f;
+      open_of_[f] = static_cast<std::uint32_t>(place + 1);
     }
   }
-  kernels::Buckets<Format>& buckets = (*found)->buckets;
+  kernels::Buckets<Format>& buckets = open_[open_of_[f] - 1]->buckets;
   if (buckets.count() + panel.rows > kernels::Buckets<Format>::max_run) {
     buckets.spill(to);
   }
@@ -365,7 +368,7 @@ template <class Format>
 void PanelSums<Format>::flush() {
   spill_all();
   for (const auto& open : open_) {
-    open->buckets.spill(*open->feature);
+    open->buckets.spill(feature(open->feature));
   }
   panels_ = 0;
 }

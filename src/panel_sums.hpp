@@ -107,14 +107,15 @@ class PanelSums {
   std::vector<Trouble> trouble_;
   std::vector<Group> groups_;
 
-  // Features whose values no kernel takes, in buckets that stay open between panels; few of them, since one
-  // takes up to 64 KB.
+  // Features whose values no kernel takes, in buckets that stay open between panels: emptying one costs
+  // hundreds of additions. As many as 32 MiB hold; then the next takes the place of another.
   struct Open {
-    Feature* feature;
+    std::size_t feature;
     kernels::Buckets<Format> buckets;
   };
-  static constexpr std::size_t most_open = 32;
+  static constexpr std::size_t most_open = (std::size_t{32} << 20) / sizeof(Open);
   std::vector<std::unique_ptr<Open>> open_;
+  std::vector<std::uint32_t> open_of_;  // by feature: its place in open_, plus one; none until it is needed
   std::size_t next_open_ = 0;
 };
 

@@ -17,10 +17,10 @@ namespace exactnorm {
 /// when another exponent wants it.
 class ProductBuckets {
  public:
-  /// Most values between two spills: with mantissas below 2^53, wx has 106 bits and fits an int128 2^21
-  /// times. wx² is taken in two parts: (lower 64 bits of wx) · x below 2^117, which fits 2^11 times, and the
+  /// Most values between two spills: with mantissas below 2^53, |wx| < 2^106, of which 2^21 stay below 2^127.
+  /// wx² is taken in two parts: (lower 64 bits of wx) · x < 2^117, of which 2^10 stay below 2^127, and the
   /// rest.
-  static constexpr std::size_t max_run = std::size_t{1} << 11;
+  static constexpr std::size_t max_run = std::size_t{1} << 10;
 
   /// Adds a finite x and a weight that is not zero; spills on its own.
   void add(const Decoded& w, const Decoded& x, Feature& feature, ExactSum& weight) {

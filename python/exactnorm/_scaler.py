@@ -79,7 +79,14 @@ class Converted:
 def _weights(moments: Moments) -> NDArray:
     """Sum of the weights of each feature, rounded once. Only the document has it."""
     sums = _WEIGHT.findall(moments.to_bytes())[: moments.shape[0]]  # names, which come later, may look alike
-    return np.array([float.fromhex(text.decode()) for text in sums])
+    return np.array([_rounded(text.decode()) for text in sums])
+
+
+def _rounded(number: str) -> float:
+    try:
+        return float.fromhex(number)
+    except OverflowError:
+        return np.inf
 
 
 def learn_frame(moments: Moments, frame: Any, weights: NDArray | None) -> bool:

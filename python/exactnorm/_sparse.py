@@ -26,6 +26,8 @@ class Sparse(NamedTuple):
             raise TypeError(
                 f"expected a matrix or array of scipy.sparse, got {type(x).__module__}.{type(x).__qualname__}"
             )
+        if hasattr(x, "check_format"):
+            x.check_format(full_check=True)  # scipy's own conversions write out of bounds for bad indices
         columns = x.tocsc()
         if not columns.has_canonical_format:
             columns = columns.copy() if columns is x else columns

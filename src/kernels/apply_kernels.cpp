@@ -8,16 +8,13 @@
 #include <string_view>
 #include <type_traits>
 
-#include <hwy/cache_control.h>
-
 #include "../half.hpp"
+#include "highway_targets.hpp"
 #include "kernels.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/apply_kernels.cpp"
-// As in anchored.cpp.
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 

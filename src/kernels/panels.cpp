@@ -7,14 +7,11 @@
 #include <utility>
 
 #include "../fp_environment.hpp"
+#include "highway_targets.hpp"
 #include "kernels.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/panels.cpp"
-// The first three would be copies of others here. Vectors of unknown size (SVE) cannot stand in structs; such
-// CPUs have NEON too.
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>

@@ -362,3 +362,9 @@ def test_to_exactnorm() -> None:
     np.testing.assert_array_equal(layer(x), scaler.transform(x))
     with pytest.raises(ValueError, match="with_mean"):
         StandardScaler(with_mean=False).fit(x).to_exactnorm()
+
+
+def test_weights_too_large_for_float64() -> None:
+    scaler = StandardScaler().fit(np.ones((100, 2)), sample_weight=np.full(100, 1e307))
+    assert scaler.n_samples_seen_ == np.inf
+    assert scaler.mean_.tolist() == [1.0, 1.0]

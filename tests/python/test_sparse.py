@@ -137,3 +137,12 @@ def test_errors_say_what_came_and_change_nothing(call: Any, error: Any, message:
 def test_features_of_more_axes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(1, 3\)"):
         en.Moments((1, 3)).update_sparse(sparse(shape=(9, 3)))
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix])
+def test_indices_out_of_range_are_refused(kind: Any) -> None:
+    x = kind((np.ones(3), np.full(3, 7, "i4"), np.array([0, 1, 3])), shape=(2, 2))
+    m = en.Moments(shape=(2,))
+    with pytest.raises(ValueError, match="ind"):
+        m.update_sparse(x)
+    assert m == en.Moments(shape=(2,))
