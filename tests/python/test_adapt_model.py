@@ -208,6 +208,47 @@ def test_models_of_one_input(framework: Any, exact: Any) -> None:
         )
 
 
+def one_input_models(framework: Any, exact: Any) -> Iterator[tuple[Any, NDArray, NDArray]]:
+    """Yield a model of which one input is needed, the data of it, and what it learns."""
+    x = RNG.normal(3, 2, (ROWS, 2)).astype("float32")
+    for shape, axis, data in [((1,), -1, x[:, :1]), ((2,), -1, x), ((2,), None, x), ((4, 4, 3), -1, PIXELS)]:
+        one = framework.Input(shape)
+        yield framework.Model(one, exact.Normalization(axis, name="it")(one)), data, data
+        layers = [framework.Input(shape), exact.Normalization(axis, name="it")]
+        yield framework.Sequential(layers), data, data
+    one = framework.Input((2,))
+    behind = exact.Normalization(name="it")(framework.layers.Rescaling(2.0)(one))
+    yield framework.Model(one, behind), x, 2 * x
+
+
+def test_one_needed_input_over_tf_data(framework: Any, exact: Any) -> None:
+    for model, data, seen in one_input_models(framework, exact):
+        (it,) = [layer for layer in model.layers if layer.name == "it"]
+        alone = en.Normalization(axis=it.axis)
+        alone.adapt(seen)
+        for labels in ((), (Y,), (Y, W)):
+            slices = tf.data.Dataset.from_tensor_slices((data, *labels) if labels else data)
+            for batches in (slices.batch(10), slices.batch(29, drop_remainder=True)):  # 203 = 7 * 29
+                it.reset_state()
+                exact.adapt_model(model, batches)
+                assert it.moments.digest == alone.moments.digest
+
+
+def test_one_layer_of_several_inputs_over_tf_data(framework: Any, exact: Any, model: Any) -> None:
+    slices = tf.data.Dataset.from_tensor_slices
+    alone = en.Moments.from_data(AGE[:, None])
+    for data in (
+        slices((DATA, Y)).batch(10),
+        slices((DATA | {"words": WORDS}, Y, W)).batch(10),
+        slices(((AGE, PIXELS, WORDS), Y)).batch(10),
+        slices({"age": AGE}).batch(10),
+    ):
+        exact.adapt_model(model, data, layers="ages")
+        assert learned(model, "ages").digest == alone.digest
+        model.get_layer("ages").reset_state()
+    assert not model.get_layer("colors").is_adapted
+
+
 def test_a_layer_behind_another_one(framework: Any, exact: Any) -> None:
     inputs = framework.Input((2,))
     first, second = exact.Normalization(name="first"), exact.Normalization(name="second")

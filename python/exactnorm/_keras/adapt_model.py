@@ -260,7 +260,8 @@ class _Elements:
             values = self._inputs(self._data)
             parts = iter([values]) if whole and self._steps is None else self._cut(values)
         elif self._join(self._stream):
-            parts = iter(self._stream)
+            # tf.data takes the value of a single input out of its tuple
+            parts = (x if isinstance(x, tuple) else (x,) for x in self._stream)
         else:
             parts = map(self._inputs, self._stream)
         return map(self._inputs.split, parts)
