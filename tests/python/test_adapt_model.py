@@ -183,7 +183,7 @@ def test_what_a_layer_gets_is_computed(framework: Any, exact: Any) -> None:
     a = RNG.integers(-99, 99, (ROWS, 3)).astype("float32")
     b = RNG.integers(1, 99, (ROWS, 5, 2)).astype("float32")
     b[::3, 2:] = 0
-    for data in ([a, b], tf.data.Dataset.from_tensor_slices(((a, b), Y)).batch(8), iter([[a, b]])):
+    for data in ([a, b], tf.data.Dataset.from_tensor_slices(((a, b), Y)).batch(8), iter([([a, b], Y)])):
         exact.adapt_model(model, data)
         assert learned(model, "inner") == en.Moments.from_data(np.concatenate([a, 10 * a]))
         assert learned(model, "deep") == en.Moments.from_data(np.concatenate([2 * a, 20 * a]))
@@ -247,6 +247,33 @@ def test_one_layer_of_several_inputs_over_tf_data(framework: Any, exact: Any, mo
         assert learned(model, "ages").digest == alone.digest
         model.get_layer("ages").reset_state()
     assert not model.get_layer("colors").is_adapted
+
+
+@pytest.mark.parametrize("wanted", [["second"], None])
+def test_labels_are_not_taken_for_an_input(framework: Any, exact: Any, wanted: list[str] | None) -> None:
+    """A batch of two arrays is (x, y) to Keras, and could be the two inputs."""
+    a, b = framework.Input((1,), name="a"), framework.Input((1,), name="b")
+    first, second = exact.Normalization(name="first"), exact.Normalization(name="second")
+    model = framework.Model([a, b], framework.layers.Concatenate()([first(a), second(b)]))
+    x, y = AGE[:, None], W[:, None]
+    slices = tf.data.Dataset.from_tensor_slices
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    for data in ([(x, y)], iter([[x, y]]), slices((x, y)).batch(10), torch.utils.data.DataLoader(rows, 10)):
+        with pytest.raises(ValueError, match=r"2 arrays.*\(x, y\).*'a', 'b'.*dict"):
+            exact.adapt_model(model, data, layers=wanted)
+        assert not second.is_adapted
+    for data in (
+        [((x, y),)],
+        [([x, y], Y)],
+        slices(((x, y), Y)).batch(10),
+        slices({"a": x, "b": y}).batch(10),
+        iter([({"a": x, "b": y}, Y)]),
+    ):
+        exact.adapt_model(model, data, layers=wanted)
+        assert second.moments == en.Moments.from_data(y)
+        second.reset_state()
+    exact.adapt_model(model, [(x, y)], layers="first")  # the same in both readings
+    assert first.moments == en.Moments.from_data(x)
 
 
 def test_a_layer_behind_another_one(framework: Any, exact: Any) -> None:
