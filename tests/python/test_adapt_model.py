@@ -183,7 +183,7 @@ def test_what_a_layer_gets_is_computed(framework: Any, exact: Any) -> None:
     a = RNG.integers(-99, 99, (ROWS, 3)).astype("float32")
     b = RNG.integers(1, 99, (ROWS, 5, 2)).astype("float32")
     b[::3, 2:] = 0
-    for data in ([a, b], tf.data.Dataset.from_tensor_slices(((a, b), Y)).batch(8), iter([[a, b]])):
+    for data in ([a, b], tf.data.Dataset.from_tensor_slices(((a, b), Y)).batch(8), iter([([a, b], Y)])):
         exact.adapt_model(model, data)
         assert learned(model, "inner") == en.Moments.from_data(np.concatenate([a, 10 * a]))
         assert learned(model, "deep") == en.Moments.from_data(np.concatenate([2 * a, 20 * a]))
@@ -206,6 +206,74 @@ def test_models_of_one_input(framework: Any, exact: Any) -> None:
             layer.moments.digest
             == en.Moments.from_data(x.astype("float64" if data is None else x.dtype)).digest
         )
+
+
+def one_input_models(framework: Any, exact: Any) -> Iterator[tuple[Any, NDArray, NDArray]]:
+    """Yield a model of which one input is needed, the data of it, and what it learns."""
+    x = RNG.normal(3, 2, (ROWS, 2)).astype("float32")
+    for shape, axis, data in [((1,), -1, x[:, :1]), ((2,), -1, x), ((2,), None, x), ((4, 4, 3), -1, PIXELS)]:
+        one = framework.Input(shape)
+        yield framework.Model(one, exact.Normalization(axis, name="it")(one)), data, data
+        layers = [framework.Input(shape), exact.Normalization(axis, name="it")]
+        yield framework.Sequential(layers), data, data
+    one = framework.Input((2,))
+    behind = exact.Normalization(name="it")(framework.layers.Rescaling(2.0)(one))
+    yield framework.Model(one, behind), x, 2 * x
+
+
+def test_one_needed_input_over_tf_data(framework: Any, exact: Any) -> None:
+    for model, data, seen in one_input_models(framework, exact):
+        (it,) = [layer for layer in model.layers if layer.name == "it"]
+        alone = en.Normalization(axis=it.axis)
+        alone.adapt(seen)
+        for labels in ((), (Y,), (Y, W)):
+            slices = tf.data.Dataset.from_tensor_slices((data, *labels) if labels else data)
+            for batches in (slices.batch(10), slices.batch(29, drop_remainder=True)):  # 203 = 7 * 29
+                it.reset_state()
+                exact.adapt_model(model, batches)
+                assert it.moments.digest == alone.moments.digest
+
+
+def test_one_layer_of_several_inputs_over_tf_data(framework: Any, exact: Any, model: Any) -> None:
+    slices = tf.data.Dataset.from_tensor_slices
+    alone = en.Moments.from_data(AGE[:, None])
+    for data in (
+        slices((DATA, Y)).batch(10),
+        slices((DATA | {"words": WORDS}, Y, W)).batch(10),
+        slices(((AGE, PIXELS, WORDS), Y)).batch(10),
+        slices({"age": AGE}).batch(10),
+    ):
+        exact.adapt_model(model, data, layers="ages")
+        assert learned(model, "ages").digest == alone.digest
+        model.get_layer("ages").reset_state()
+    assert not model.get_layer("colors").is_adapted
+
+
+@pytest.mark.parametrize("wanted", [["second"], None])
+def test_labels_are_not_taken_for_an_input(framework: Any, exact: Any, wanted: list[str] | None) -> None:
+    """A batch of two arrays is (x, y) to Keras, and could be the two inputs."""
+    a, b = framework.Input((1,), name="a"), framework.Input((1,), name="b")
+    first, second = exact.Normalization(name="first"), exact.Normalization(name="second")
+    model = framework.Model([a, b], framework.layers.Concatenate()([first(a), second(b)]))
+    x, y = AGE[:, None], W[:, None]
+    slices = tf.data.Dataset.from_tensor_slices
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    for data in ([(x, y)], iter([[x, y]]), slices((x, y)).batch(10), torch.utils.data.DataLoader(rows, 10)):
+        with pytest.raises(ValueError, match=r"2 arrays.*\(x, y\).*'a', 'b'.*dict"):
+            exact.adapt_model(model, data, layers=wanted)
+        assert not second.is_adapted
+    for data in (
+        [((x, y),)],
+        [([x, y], Y)],
+        slices(((x, y), Y)).batch(10),
+        slices({"a": x, "b": y}).batch(10),
+        iter([({"a": x, "b": y}, Y)]),
+    ):
+        exact.adapt_model(model, data, layers=wanted)
+        assert second.moments == en.Moments.from_data(y)
+        second.reset_state()
+    exact.adapt_model(model, [(x, y)], layers="first")  # the same in both readings
+    assert first.moments == en.Moments.from_data(x)
 
 
 def test_a_layer_behind_another_one(framework: Any, exact: Any) -> None:

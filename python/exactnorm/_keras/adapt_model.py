@@ -198,6 +198,27 @@ class _Inputs:
         with_weights = " and sample weights, as (x, y, sample_weight)" if self._use_sample_weight else ""
         raise ValueError(f"expected data for the inputs {names}{with_weights}; got {_described(element)}")
 
+    def of_batch(self, element: Any) -> tuple[Any, ...]:
+        """Return the same for a batch of a stream, where 2 or 3 arrays are (x, y[, sample_weight]) to Keras.
+
+        ValueError also if they could be the inputs as well, and that would make a difference.
+        """
+        if (
+            isinstance(element, (tuple, list))
+            and 2 <= len(element) <= 3
+            and len(element) == len(self._names)
+            and any(self._wanted[1:])
+            and not self._use_sample_weight
+            and self._values(element) is not None
+        ):
+            names = ", ".join(repr(key or name) for name, key in self._names)
+            labelled = "(x, y)" if len(element) == 2 else "(x, y, sample_weight)"
+            raise ValueError(
+                f"a batch of {len(element)} arrays could be {labelled} or the inputs {names}: "
+                "give the inputs as a dict by name, or as (inputs,) or (inputs, y) with a tuple of them"
+            )
+        return self(element)
+
     def split(self, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
         """Part what a call has returned into inputs and weights."""
         return (values[:-1], values[-1]) if self._use_sample_weight else (values, None)
@@ -214,7 +235,9 @@ class _Inputs:
         elif len(self._names) == 1:
             found = [None if isinstance(x, tuple) or (isinstance(x, list) and x and is_array(x[0])) else x]
         elif isinstance(x, (tuple, list)) and len(x) == len(self._names):
-            found = [None if isinstance(each, (tuple, list, Mapping)) else each for each in x]
+            if any(isinstance(each, (tuple, list, Mapping)) for each in x):
+                return None
+            found = list(x)
         else:
             return None
         values = tuple(each for each, wanted in zip(found, self._wanted, strict=True) if wanted)
@@ -260,17 +283,18 @@ class _Elements:
             values = self._inputs(self._data)
             parts = iter([values]) if whole and self._steps is None else self._cut(values)
         elif self._join(self._stream):
-            parts = iter(self._stream)
+            # tf.data takes the value of a single input out of its tuple
+            parts = (x if isinstance(x, tuple) else (x,) for x in self._stream)
         else:
-            parts = map(self._inputs, self._stream)
+            parts = map(self._inputs.of_batch, self._stream)
         return map(self._inputs.split, parts)
 
     def _join(self, stream: Stream) -> bool:
         spec = stream.element_spec
         if spec is None:
             return False
-        ranks = ranks_of(self._inputs(spec))
-        return bool(ranks) and 0 not in ranks and stream.join(self._inputs, "batches", counted=True)
+        ranks = ranks_of(self._inputs.of_batch(spec))
+        return bool(ranks) and 0 not in ranks and stream.join(self._inputs.of_batch, "batches", counted=True)
 
     def _cut(self, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         arrays = [x if hasattr(x, "__dlpack__") else np.asarray(x) for x in values]

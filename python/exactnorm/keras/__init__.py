@@ -261,7 +261,8 @@ def adapt_model(
     data : array, dict or list of arrays, or iterable of batches
         What the model's inputs get: an array; a dict by name, or a list or tuple in the inputs' order; alone
         or as x of (x, y) or (x, y, sample_weight). Or an iterable of batches of these: a tf.data.Dataset,
-        PyDataset, DataLoader or generator. Only the inputs that a layer needs must be there.
+        PyDataset, DataLoader or generator; there, two or three inputs without labels are ``((a, b),)`` or a
+        dict, as ``(a, b)`` could be (x, y). Only the inputs that a layer needs must be there.
     batch_size : int, optional
         How many rows of arrays are computed at a time, 1024 by default; with steps, how many are a step.
     steps : int, optional
@@ -275,8 +276,9 @@ def adapt_model(
     ------
     ValueError
         For a model that is subclassed or not built, or has no such layers; a layer that gets what another
-        one returns (adapt them one after the other); data that do not have the inputs; and as
-        `Normalization.adapt` does, naming the layer. No layer has changed then, as after any error.
+        one returns (adapt them one after the other); data that do not have the inputs, or may have
+        labels in their place; and as `Normalization.adapt` does, naming the layer. No layer has changed
+        then, as after any error.
     TypeError
         As `Normalization.adapt`, naming the layer.
 
