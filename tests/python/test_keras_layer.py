@@ -728,7 +728,7 @@ def test_a_warning_made_an_error_finds_weights_and_moments_agreeing() -> None:
         given = Normalization(mean=0.0, variance=variance, dtype=dtype)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with pytest.raises(RuntimeWarning, match="too large for|float32"):
+            with pytest.raises(RuntimeWarning, match=r"too large for|float32"):
                 given.build((None, 3))
         given.build((None, 3))
         assert (values(given(X)) == 0).all()
