@@ -264,6 +264,21 @@ def test_what_is_no_data() -> None:
     assert state_of(layer) == before
 
 
+def test_tensors_with_the_negative_bit() -> None:
+    x = torch.imag(torch.conj(torch.complex(tensor(X), tensor(X))))
+    assert x.is_neg()
+    for data in (x, [x[:100], x[100:]]):
+        assert adapted(data).moments == en.Moments.from_data(-X)
+
+
+def test_layouts_that_are_not_dense() -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
+    for x, layout in ((tensor(X).to_sparse(), "sparse_coo"), (nested, "nested")):
+        for data in (x, [x]):
+            with pytest.raises(TypeError, match=f"expected a dense tensor, got one of layout {layout}"):
+                Normalization().adapt(data)
+
+
 def test_host_leaves_alone_what_holds_no_tensor() -> None:
     for data in (X, [1.0, 2.0], "x", None, iter([1])):
         assert host(data, (-1,)) is data
