@@ -13,6 +13,7 @@ from exactnorm._arguments import Axis, Policy, at_least_one
 from exactnorm._extras import needs
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization as Learner
+from exactnorm._warn import late
 
 with needs("torch", "exactnorm.torch"):
     import torch
@@ -261,8 +262,9 @@ class Normalization(ExactBuffers):
         batch_size, steps = at_least_one(batch_size, "batch_size"), at_least_one(steps, "steps")
         rows = None if batch_size is None or steps is None else batch_size * steps
         data = host(data, self._learner.axis, rows)
-        self._learner.adapt(data, batch_size, steps, use_sample_weight=use_sample_weight, threads=threads)
-        self._show()
+        with late():
+            self._learner.adapt(data, batch_size, steps, use_sample_weight=use_sample_weight, threads=threads)
+            self._show()
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Fix the rank and the extents of the kept axes, and make the buffers.
@@ -277,9 +279,10 @@ class Normalization(ExactBuffers):
         ValueError
             As `exactnorm.Normalization.build`.
         """
-        self._learner.build(tuple(input_shape))
-        if self.mean is None:
-            self._show()
+        with late():
+            self._learner.build(tuple(input_shape))
+            if self.mean is None:
+                self._show()
 
     def update_state(self, data: Any, *, use_sample_weight: bool = False, threads: int | None = None) -> None:
         """Learn data on top of what is known; calls see it after `finalize_state`.
@@ -311,8 +314,9 @@ class Normalization(ExactBuffers):
             is as it was.
         """
         if self._knows_its_buffers():
-            self._learner.finalize_state()
-            self._show()
+            with late():
+                self._learner.finalize_state()
+                self._show()
         else:
             self._accept_buffers()
 
@@ -348,8 +352,9 @@ class Normalization(ExactBuffers):
             if isinstance(layer, Normalization):
                 layer._require_known_buffers("merge_state")
             others.append(layer._learner if isinstance(layer, Normalization) else layer)
-        self._learner.merge_state(others)
-        self._show()
+        with late():
+            self._learner.merge_state(others)
+            self._show()
 
     def forget(self, data: Any, *, use_sample_weight: bool = False, threads: int | None = None) -> None:
         """Take away data that this layer has learned, and use the rest.
@@ -368,8 +373,9 @@ class Normalization(ExactBuffers):
         """
         self._require_known_buffers("forget")
         data = host(data, self._learner.axis)
-        self._learner.forget(data, use_sample_weight=use_sample_weight, threads=threads)
-        self._show()
+        with late():
+            self._learner.forget(data, use_sample_weight=use_sample_weight, threads=threads)
+            self._show()
 
     # ---- what is known
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import exactnorm as en
@@ -689,6 +690,48 @@ def test_overflow_of_float16_warns() -> None:
         adapted({"a": x[:, 0], "b": x[:, 1]}, dtype="mixed_float16")
     with pytest.warns(RuntimeWarning, match="float16"):
         built(mean=0.0, variance=1e6, dtype="float16")
+
+
+def test_a_warning_made_an_error_finds_weights_and_moments_agreeing() -> None:
+    holed = X.copy()
+    holed[0, 1] = np.nan
+    other = adapted(X, nan_policy="omit")
+    other.update_state(holed)
+
+    def pending() -> Normalization:
+        layer = adapted()
+        layer.update_state(holed)
+        return layer
+
+    learning: list[tuple[Normalization, Callable[[Normalization], None], str]] = [
+        (adapted(), lambda layer: layer.adapt(holed), "1 NaN"),
+        (Normalization(), lambda layer: layer.adapt(holed), "1 NaN"),
+        (adapted(), lambda layer: layer.merge_state(other), "1 NaN"),
+        (pending(), lambda layer: layer.finalize_state(), "1 NaN"),
+        (pending(), lambda layer: layer.forget(X), "1 NaN"),
+        (adapted(dtype="float16"), lambda layer: layer.adapt(holed), "1 NaN"),
+        (Normalization(dtype="float16"), lambda layer: layer.adapt(X * 1e5), "too large for float16"),
+    ]
+    for layer, learn, message in learning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            with pytest.raises(RuntimeWarning, match=message):
+                learn(layer)
+        assert_same_bits(values(layer.adapt_mean), layer.moments.mean("float32"))
+        assert_same_bits(values(layer.adapt_variance), layer.moments.variance("float32"))
+        assert int(layer.count) == layer.moments.count[0]
+        assert len(layer.weights) == 3
+        assert layer.is_adapted
+
+    for dtype, variance in (("float32", 1e300), ("float16", 1e6)):
+        given = Normalization(mean=0.0, variance=variance, dtype=dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(RuntimeWarning, match=r"too large for|float32"):
+                given.build((None, 3))
+        given.build((None, 3))
+        assert (values(given(X)) == 0).all()
 
 
 # ---- precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import subprocess
 import sys
@@ -263,6 +264,21 @@ def test_what_is_no_data() -> None:
     assert state_of(layer) == before
 
 
+def test_tensors_with_the_negative_bit() -> None:
+    x = torch.imag(torch.conj(torch.complex(tensor(X), tensor(X))))
+    assert x.is_neg()
+    for data in (x, [x[:100], x[100:]]):
+        assert adapted(data).moments == en.Moments.from_data(-X)
+
+
+def test_layouts_that_are_not_dense() -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
+    for x, layout in ((tensor(X).to_sparse(), "sparse_coo"), (nested, "nested")):
+        for data in (x, [x]):
+            with pytest.raises(TypeError, match=f"expected a dense tensor, got one of layout {layout}"):
+                Normalization().adapt(data)
+
+
 def test_host_leaves_alone_what_holds_no_tensor() -> None:
     for data in (X, [1.0, 2.0], "x", None, iter([1])):
         assert host(data, (-1,)) is data
@@ -422,6 +438,44 @@ def test_warnings_are_the_learners() -> None:
         warnings.simplefilter("error")
         with pytest.raises(RuntimeWarning, match="feature of its own"):
             adapted([1.0, 2.0])
+
+
+def test_a_warning_made_an_error_finds_buffers_and_moments_agreeing() -> None:
+    holed = X.copy()
+    holed[0, 1] = np.nan
+    other = adapted(X, nan_policy="omit")
+    other.update_state(holed)
+    pending = adapted(X)
+    pending.update_state(holed)
+    learning = [
+        (adapted(), lambda layer: layer.adapt(holed)),
+        (adapted(), lambda layer: layer.merge_state(other)),
+        (pending, lambda layer: layer.finalize_state()),
+        (copy.deepcopy(pending), lambda layer: layer.forget(X)),
+        (Normalization(), lambda layer: layer.adapt(holed)),
+    ]
+    for layer, learn in learning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(RuntimeWarning, match="1 NaN"):
+                learn(layer)
+        assert_same_bits(layer.mean.numpy()[0], layer.moments.mean("float32"))
+        assert_same_bits(layer.variance.numpy()[0], layer.moments.variance("float32"))
+        assert np.isnan(layer.mean.numpy()[0, 1])
+        assert layer.count == layer.moments.count[0] + layer.moments.nan_count[0]
+    given = Normalization(mean=0.0, variance=1e300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="float32"):
+            given(tensor(X))
+    assert given.built
+    assert (given(tensor(X)) == 0).all()
+
+
+def test_warnings_that_come_late_point_at_the_user() -> None:
+    with pytest.warns(RuntimeWarning, match="1 NaN") as warned:
+        adapted([[np.nan], [1.0]])
+    assert warned[0].filename.endswith("torch_support.py")
 
 
 def test_the_package_needs_no_torch() -> None:

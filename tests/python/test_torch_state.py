@@ -240,6 +240,101 @@ def test_statistics_without_the_exact_state() -> None:
         layer.update_state(X)
 
 
+def rounded(state: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.half().to(value.dtype) if value.is_floating_point() else value
+        for name, value in state.items()
+    }
+
+
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("before", ["not built", "adapted"])
+@pytest.mark.parametrize("change", ["mean", "variance", "variance, not finalized", "rounded"])
+def test_loaded_numbers_that_the_loaded_sums_do_not_give(change: str, before: str, assign: bool) -> None:
+    source = adapted()
+    if change != "rounded":
+        getattr(source, change.split(",")[0]).fill_(4.0)
+    if not change.endswith("not finalized"):
+        source.finalize_state()
+    state = rounded(source.state_dict()) if change == "rounded" else source.state_dict()
+    layer = Normalization() if before == "not built" else adapted(X * 3)
+    layer.load_state_dict(state, assign=assign)
+    for learn in (lambda: layer.moments, lambda: layer.update_state(X)):
+        with pytest.raises(RuntimeError, match="written from outside"):
+            learn()
+    assert torch.equal(layer.mean, state["mean"])
+    assert torch.equal(layer.variance, state["variance"])
+    if change.startswith("variance"):
+        assert (layer.divisor == 2).all()
+    if change == "rounded":
+        assert_same_bits(layer.divisor.numpy(), np.sqrt(state["variance"].numpy()))
+    layer.double()
+    assert torch.equal(layer.mean, state["mean"].double())
+    again = Normalization()
+    again.load_state_dict(layer.float().state_dict())
+    with pytest.raises(RuntimeError, match="written from outside"):
+        again.update_state(X)
+    layer.reset_state()
+    layer.update_state(X)
+    layer.finalize_state()
+    assert_same_bits(layer(tensor(X)).numpy(), plain()(X))
+
+
+def test_a_rounded_divisor_beside_statistics_that_are_whole() -> None:
+    source = adapted([[0.0], [1.0], [2.0], [5.0]])  # mean 2, variance 3.5
+    layer = Normalization()
+    layer.load_state_dict(rounded(source.state_dict()))
+    assert layer.moments == source.moments
+    assert torch.equal(layer.divisor, source.divisor)
+
+
+def test_given_numbers_are_from_outside_for_who_loads_them() -> None:
+    given = Normalization(mean=3.0, variance=4.0)
+    given.build((None, 5))
+    x = np.full((1, 5), 7.0, np.float32)
+    for layer in (Normalization(), Normalization(mean=0.0, variance=1.0)):
+        layer.load_state_dict(given.state_dict())
+        layer.finalize_state()
+        assert (layer(tensor(x)) == 2).all()
+        assert (layer.to_exactnorm()(x) == 2).all()
+
+
+@pytest.mark.parametrize("constant_policy", ["epsilon", "unit"])
+def test_the_divisor_of_other_arguments_is_kept(constant_policy: str) -> None:
+    source = Normalization(epsilon=1e-3, constant_policy=constant_policy)
+    source.adapt(np.zeros((3, 2)))
+    for _ in range(2):
+        layer = Normalization()
+        layer.load_state_dict(source.state_dict())
+        assert torch.equal(layer.divisor, source.divisor)
+        source.variance.copy_(torch.tensor([[0.0, 4.0]]))
+        source.finalize_state()
+
+
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("constant_policy", ["epsilon", "unit"])
+@pytest.mark.parametrize("theirs", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("ours", [torch.float16, torch.float32, torch.float64])
+def test_numbers_that_the_loaded_sums_give_are_known(
+    ours: torch.dtype, theirs: torch.dtype, constant_policy: str, pending: bool
+) -> None:
+    source = adapted(X[:300], constant_policy=constant_policy).to(theirs)
+    if pending:
+        source.update_state(X[300:])
+    layer = Normalization(constant_policy=constant_policy, dtype=ours)
+    between = Normalization(constant_policy=constant_policy)
+    between.load_state_dict(source.to(theirs).state_dict())
+    layer.load_state_dict((between if theirs == torch.float16 else source).state_dict())
+    assert layer.moments == source.moments
+    assert torch.equal(layer.divisor, source.divisor.to(layer.divisor.dtype))
+    if not pending:
+        layer.update_state(X[300:])
+    layer.finalize_state()
+    expected = plain(X, constant_policy=constant_policy, dtype=str(layer.mean.dtype).removeprefix("torch."))
+    assert_same_bits(layer.mean.numpy(), expected.mean)
+    assert_same_bits(layer.variance.numpy(), expected.variance)
+
+
 def damaged(state: Tensor) -> Tensor:
     broken = state.clone()
     broken[len(broken) // 2] ^= 1

@@ -16,6 +16,7 @@ from exactnorm._keras.state import Shape, same_numbers
 from exactnorm._keras.weights import WeightedLayer
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
+from exactnorm._warn import late
 
 _NUMBERS = (int, float, complex, list, tuple)
 _ARRAYS = (*_NUMBERS, str, np.generic, np.ndarray)
@@ -119,10 +120,11 @@ class ExactLayer(WeightedLayer):
         shown: AbstractContextManager[None] = nullcontext()
         if verbose and isinstance(source, Source):
             shown = progress_of(source, data, steps, self._progress_bar)
-        with shown:
-            self._state.learner._adapt(source, threads)
-        self._state.is_adapted = True
-        self._show()
+        with late():
+            with shown:
+                self._state.learner._adapt(source, threads)
+            self._state.is_adapted = True
+            self._show()
 
     def _source(self, data: Any, mask: Any, use_sample_weight: bool, **limits: Any) -> Source | Moments:
         if self._is_symbolic(data):
@@ -192,8 +194,9 @@ class ExactLayer(WeightedLayer):
             For a feature without any value, and for what a policy refuses. The layer is as it was.
         """
         if self.built and not self._state.is_given and self._has_its_weights():
-            self._state.learner.finalize_state()
-            self._show()
+            with late():
+                self._state.learner.finalize_state()
+                self._show()
 
     def reset_state(self) -> None:
         """Forget what was learned; calls keep their statistics until `finalize_state`, as in Keras 2.7."""
@@ -220,10 +223,11 @@ class ExactLayer(WeightedLayer):
         self._require_its_weights("merge into")
         single = isinstance(layers, (ExactLayer, Normalization))
         learners = [_learner(layer) for layer in ([layers] if single else layers)]
-        self._state.learner.merge_state(learners)
-        if learners:
-            self._state.is_adapted |= self._state.learner.is_adapted
-            self._show()
+        with late():
+            self._state.learner.merge_state(learners)
+            if learners:
+                self._state.is_adapted |= self._state.learner.is_adapted
+                self._show()
 
     def forget(
         self,
@@ -249,9 +253,10 @@ class ExactLayer(WeightedLayer):
         """
         source = self._source(data, mask, use_sample_weight)
         self._require_its_weights("forget data of")
-        self._state.learner._forget(source, threads)
-        self._state.is_adapted &= self._state.learner.count > 0
-        self._show()
+        with late():
+            self._state.learner._forget(source, threads)
+            self._state.is_adapted &= self._state.learner.count > 0
+            self._show()
 
     # ---- calls
 

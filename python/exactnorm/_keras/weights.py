@@ -13,7 +13,7 @@ from exactnorm._arguments import Axis, Policy
 from exactnorm._keras.state import NDArray, State, same_numbers
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
-from exactnorm._warn import warn
+from exactnorm._warn import late, warn
 
 _Base: Any = object  # the framework's Layer comes after these classes
 
@@ -124,12 +124,12 @@ class WeightedLayer(_Base):
             and a shape other than the layer was built for.
         """
         was_built = self.built
-        self._state.build(tuple(input_shape))
-        super().build(input_shape)
-        if was_built:
-            return
-        if self._state.is_given:
-            self._warn_of_overflow()
+        with late():
+            self._state.build(tuple(input_shape))
+            super().build(input_shape)
+            if self._state.is_given and not was_built:
+                self._warn_of_overflow()
+        if was_built or self._state.is_given:
             return
         shape, dtype = self._state.learner.moments.shape, self._state.config["dtype"]
         self.adapt_mean = self._make_weight("mean", shape, dtype, "zeros")

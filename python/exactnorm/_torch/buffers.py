@@ -173,12 +173,7 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
             For a damaged document, for another axis or shape, for what this layer's policies refuse, and
             for data learned by another layer if this one was given mean and variance.
         """
-        if not isinstance(state, Tensor) or state.dtype != torch.uint8:
-            found = getattr(state, "dtype", type(state).__name__)
-            raise StateError(f"expected the state as a tensor of uint8, got {found}")
-        loaded = from_bytes(state.cpu().numpy().tobytes())
-        if not isinstance(loaded, Learner):
-            raise StateError("expected the state of a Normalization, got that of Moments")
+        loaded = _learner_in(state)
         if loaded.built:
             self._learner = self._learner_with(loaded)
 
@@ -199,6 +194,8 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
                 f"expected the state of a layer that keeps axes {expected[0]} and whose mean has shape "
                 f"{expected[1]}, got axes {found[0]} and shape {found[1]}"
             )
+        if config == loaded.get_config():
+            return loaded  # with its readings, which data that are not finalized yet are no part of
         if loaded.is_adapted:
             adaptation = Adaptation(core)
             adaptation.merge(loaded.moments._impl)
@@ -219,7 +216,10 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load all, or nothing; build if need be. A divisor that is missing is derived from the variance."""
+        """Load all, or nothing; build if need be.
+
+        A divisor that is missing, or belongs to another variance, is derived from the variance.
+        """
         before = {name: None if buffer is None else buffer.clone() for name, buffer in self._buffers.items()}
         learner, kept, shown = self._learner, self._kept, self._shown
         keys = {name: prefix + name for name in (*_STATISTICS, "_extra_state")}
@@ -235,6 +235,9 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
             if keys["variance"] in state_dict and keys["divisor"] not in state_dict:
                 self._accept_buffers()
                 missing_keys[:] = [key for key in missing_keys if key != keys["divisor"]]
+            self._keep_dtypes(self._buffers)
+            if self.mean is not None and keys["_extra_state"] in state_dict and len(error_msgs) == errors:
+                self._compare_with(_learner_in(state_dict[keys["_extra_state"]]))
         except ValueError as error:
             error_msgs.append(f'while loading "{prefix}*": {error}')
         if len(error_msgs) > errors:
@@ -242,9 +245,31 @@ class ExactBuffers(torch.nn.Module):  # type: ignore[misc]
             self._learner, self._kept, self._shown = learner, kept, shown
             return
         self._may_be_identity = True
-        self._keep_dtypes(self._buffers)
-        if self.mean is not None and keys["_extra_state"] in state_dict:
+
+    def _compare_with(self, loaded: Learner) -> None:
+        """See whether the buffers are what the learner loaded with them reads, or come from outside."""
+        if self.mean.is_meta:
             self._vouch()
+            return
+        config = loaded.get_config()
+        is_learned = loaded.built and config["mean"] is None and not self._is_given
+        core = (loaded if is_learned else self._learner)._impl
+        mean, variance, divisor = (self._buffers[name].detach().cpu().numpy() for name in _STATISTICS)
+        # a module of one dtype may have been loaded into one of the other
+        readings = [
+            tuple(values.astype(between).astype(mean.dtype) for values in core.statistics(is_wide))
+            for is_wide, between in ((mean.dtype == np.float64, mean.dtype), (False, "f4"), (True, "f4"))
+        ]
+        known = [read for read in readings if _same(mean, read[0]) and _same(variance, read[1])]
+        if not any(_same(variance, read[1]) and _same(divisor, read[2]) for read in readings):
+            if known:
+                self._write(divisor=known[0][2])
+            elif not _same(
+                divisor, divisor_of(variance, mean.dtype.name, config["epsilon"], config["constant_policy"])
+            ):
+                self._accept_buffers()
+        self._show_count()
+        self._shown = (known or readings)[0][:2]
 
 
 def _supported(dtype: torch.dtype) -> torch.dtype:
@@ -253,8 +278,14 @@ def _supported(dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _learner_in(state: Any) -> Learner:
+    if not isinstance(state, Tensor) or state.dtype != torch.uint8:
+        found = getattr(state, "dtype", type(state).__name__)
+        raise StateError(f"expected the state as a tensor of uint8, got {found}")
+    learner = from_bytes(state.cpu().numpy().tobytes())
+    if not isinstance(learner, Learner):
+        raise StateError("expected the state of a Normalization, got that of Moments")
+    return learner
 
 
 def _same(a: NDArray, b: NDArray) -> bool:

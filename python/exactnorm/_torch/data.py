@@ -35,6 +35,7 @@ def host(data: Any, axis: Sequence[int], rows: int | None = None) -> Any:
 
 def pieces(x: Tensor, axis: Sequence[int], most_bytes: int) -> Any:
     """Cut along a reduced axis into copies of at most that many bytes, or one index; a small one is one."""
+    _refuse_layout(x)
     kept = _core.kept_axes(axis, x.ndim)
     reduced = [i for i in range(x.ndim) if i not in kept]
     if x.nbytes <= most_bytes or x.ndim < 2 or not reduced:  # a piece of rank 1 would be taken for a row
@@ -46,8 +47,15 @@ def pieces(x: Tensor, axis: Sequence[int], most_bytes: int) -> Any:
 
 def _readable(x: Tensor) -> Any:
     """Return a numpy array, which is read faster, or a tensor that numpy has no dtype for."""
-    x = x.detach().cpu()
+    _refuse_layout(x)
+    x = x.detach().cpu().resolve_neg()
     return x if x.dtype == torch.bfloat16 or x.is_complex() else x.numpy()
+
+
+def _refuse_layout(x: Tensor) -> None:
+    if x.layout != torch.strided or x.is_nested:
+        layout = "nested" if x.is_nested else str(x.layout).removeprefix("torch.")
+        raise TypeError(f"expected a dense tensor, got one of layout {layout}")
 
 
 def _map_tensors(item: Any) -> Any:
@@ -81,4 +89,8 @@ class _Batches:
 
 def float64_on_host(values: Any) -> Any:
     """Return a given mean or variance that is a tensor as numpy can read it."""
-    return values.detach().to("cpu", torch.float64).numpy() if isinstance(values, Tensor) else values
+    return (
+        values.detach().to("cpu", torch.float64).resolve_neg().numpy()
+        if isinstance(values, Tensor)
+        else values
+    )
