@@ -120,10 +120,12 @@ TEST(Threads, DefaultComesFromTheEnvironment) {
     EXPECT_THAT([] { (void)resolve_threads(0); }, ThrowsMessage<std::invalid_argument>(AllOf(
                                                       HasSubstr("EXACTNORM_NUM_THREADS"), HasSubstr(text))));
     EXPECT_EQ(resolve_threads(1), 1);
-    const std::vector<float> x(200);  // smaller arrays never ask
-    Moments moments({200});
-    EXPECT_THROW(moments.update(rows(x, 200)), std::invalid_argument);
+    const std::vector<float> large(1 << 22);
+    Moments moments({1});
+    EXPECT_THROW(moments.update(rows(large, 1)), std::invalid_argument);
     EXPECT_TRUE(moments.empty());
+    const std::vector<float> small(200);  // too small for threads: never asks
+    Moments({200}).update(rows(small, 200));
   }
 }
 
