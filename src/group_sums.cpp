@@ -1,0 +1,407 @@
+#include "group_sums.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "accumulate.hpp"
+#include "decode.hpp"
+#include "feature_checks.hpp"
+#include "kernels/buckets.hpp"
+#include "loops.hpp"
+#include "packing.hpp"
+#include "parallel.hpp"
+#include "product_buckets.hpp"
+#include "small_update.hpp"
+#include "weighted_element.hpp"
+
+namespace exactnorm {
+namespace {
+
+constexpr std::size_t task_bytes = 256 << 10;         // gathered at a time: stays in a core's own cache
+constexpr std::int64_t min_bytes_a_thread = 1 << 18;  // less does not pay for waking a thread
+constexpr std::int64_t few_values = 48;               // fewer are summed one by one
+constexpr std::int64_t many_values = 256;             // more pay for planning
+
+/// Copies rows of a view, any of them and in any order, one after another in C order.
+class RowCopier {
+ public:
+  explicit RowCopier(const TensorView& view)
+      : base_(static_cast<const std::byte*>(view.data)), item_(size_of(view.dtype)), step_(view.strides[0]) {
+    Shape extents(std::span(view.shape.begin() + 1, view.shape.size() - 1));
+    const auto count = static_cast<std::size_t>(element_count(extents));
+    row_bytes_ = count * item_;
+    offsets_.resize(count);
+    bool together = true;
+    for (std::size_t i = 0; i < count; ++i) {
+      auto index = static_cast<std::int64_t>(i);
+      for (std::size_t axis = extents.size(); axis-- > 0;) {
+        offsets_[i] += index % extents[axis] * view.strides[axis + 1];
+        index /= extents[axis];
+      }
+      together &= offsets_[i] == static_cast<std::int64_t>(i * item_);
+    }
+    if (together) {
+      offsets_.clear();
+    }
+  }
+
+  [[nodiscard]] std::size_t row_bytes() const noexcept { return row_bytes_; }
+
+  void copy(std::span<const std::uint32_t> rows, std::byte* to) const {
+    switch (offsets_.empty() ? row_bytes_ : 0) {
+      case 1:
+        return copy_rows<1>(rows, to);
+      case 4:
+        return copy_rows<4>(rows, to);
+      case 8:
+        return copy_rows<8>(rows, to);
+      case 16:
+        return copy_rows<16>(rows, to);
+      case 32:
+        return copy_rows<32>(rows, to);
+      default:
+        break;
+    }
+    for (const std::uint32_t row : rows) {
+      const std::byte* from = base_ + static_cast<std::int64_t>(row) * step_;
+      if (offsets_.empty()) {
+        std::memcpy(to, from, row_bytes_);
+        to += row_bytes_;
+        continue;
+      }
+      for (const std::int64_t offset : offsets_) {
+        std::memcpy(to, from + offset, item_);
+        to += item_;
+      }
+    }
+  }
+
+ private:
+  template <std::size_t bytes>
+  void copy_rows(std::span<const std::uint32_t> rows, std::byte* to) const {
+    for (const std::uint32_t row : rows) {
+      std::memcpy(to, base_ + static_cast<std::int64_t>(row) * step_, bytes);
+      to += bytes;
+    }
+  }
+
+  const std::byte* base_;
+  std::size_t item_;
+  std::int64_t step_;
+  std::size_t row_bytes_ = 0;
+  std::vector<std::int64_t> offsets_;  // of a row's elements; none if they lie together
+};
+
+/// A view's rows, gathered.
+class Gathered {
+ public:
+  explicit Gathered(const TensorView& view)
+      : copier_(view),
+        part_{nullptr, view.dtype, view.shape, contiguous_strides(view.shape, view.dtype)},
+        row_elements_(copier_.row_bytes() / size_of(view.dtype)) {}
+
+  void gather(std::span<const std::uint32_t> rows) {
+    buffer_.resize(std::max(buffer_.size(), rows.size() * copier_.row_bytes()));
+    copier_.copy(rows, buffer_.data());
+  }
+  /// Some of the rows last gathered.
+  const TensorView& part(std::size_t first, std::size_t count) {
+    part_.data = buffer_.data() + first * copier_.row_bytes();
+    part_.shape[0] = static_cast<std::int64_t>(count);
+    return part_;
+  }
+  [[nodiscard]] std::size_t row_elements() const noexcept { return row_elements_; }
+
+ private:
+  RowCopier copier_;
+  TensorView part_;
+  std::size_t row_elements_;
+  std::vector<std::byte> buffer_;
+};
+
+/// What options say of rows, gathered; what is the same for all rows is left where it is.
+class GatheredOptions {
+ public:
+  GatheredOptions(const UpdateOptions& options, std::int64_t row_elements) : part_(options) {
+    part_.threads = 1;
+    part_.stop = {};
+    for (const auto member : {&UpdateOptions::where, &UpdateOptions::weights, &UpdateOptions::valid}) {
+      if (options.*member && !(options.*member)->shape.empty()) {
+        each_.push_back({member, Gathered(*(options.*member))});
+      }
+    }
+    for (std::size_t i = 0; i < mask_count; ++i) {
+      const std::optional<TensorView>& mask = part_.*masks[i];
+      repeat_[i] = row_elements;
+      if (mask && !mask->shape.empty()) {
+        const std::int64_t own = element_count(mask->shape) / std::max<std::int64_t>(mask->shape[0], 1);
+        repeat_[i] = row_elements / std::max<std::int64_t>(own, 1);
+        step_[i] = own;
+      }
+    }
+  }
+
+  void gather(std::span<const std::uint32_t> rows) {
+    for (auto& [member, gathered] : each_) {
+      gathered.gather(rows);
+    }
+  }
+  const UpdateOptions& part(std::size_t first, std::size_t count) {
+    for (auto& [member, gathered] : each_) {
+      part_.*member = gathered.part(first, count);
+    }
+    return part_;
+  }
+
+  static constexpr std::size_t mask_count = 3;
+  static constexpr std::array masks = {&UpdateOptions::where, &UpdateOptions::weights, &UpdateOptions::valid};
+  /// Where mask i of the last part() has what belongs to an element of a row; null if there is none.
+  [[nodiscard]] const std::byte* at(std::size_t i, std::int64_t row, std::int64_t element) const {
+    const std::optional<TensorView>& mask = part_.*masks[i];
+    return mask
+               ? static_cast<const std::byte*>(mask->data) +
+                     (row * step_[i] + element / repeat_[i]) * static_cast<std::int64_t>(size_of(mask->dtype))
+               : nullptr;
+  }
+
+ private:
+  struct Each {
+    std::optional<TensorView> UpdateOptions::*member;
+    Gathered gathered;
+  };
+  UpdateOptions part_;
+  std::vector<Each> each_;
+  std::array<std::int64_t, mask_count> repeat_{};  // elements of x for one of the mask
+  std::array<std::int64_t, mask_count> step_{};    // elements of the mask from row to row
+};
+
+/// Sums a few rows, which need neither a plan nor memory.
+class ShortRuns {
+ public:
+  ShortRuns() = default;
+  ShortRuns(const ShortRuns&) = delete;
+  ShortRuns& operator=(const ShortRuns&) = delete;
+  virtual ~ShortRuns() = default;
+
+  /// x has rows of as many elements as feature_of, in C order; options are those of the gathered rows.
+  virtual void add(const TensorView& x, const GatheredOptions& options,
+                   std::span<const std::uint32_t> feature_of, Feature* features, ExactSum* weights) = 0;
+};
+
+template <class Format>
+class ShortRunsOf final : public ShortRuns {
+ public:
+  explicit ShortRunsOf(const UpdateOptions& options)
+      : masked_(options.where || options.valid),
+        decode_weight_(options.weights ? decoder_of(options.weights->dtype) : nullptr) {}
+
+  void add(const TensorView& x, const GatheredOptions& options, std::span<const std::uint32_t> feature_of,
+           Feature* features, ExactSum* weights) override {
+    const auto rows = x.shape[0];
+    const auto row_bytes = static_cast<std::int64_t>(feature_of.size() * sizeof(Bits));
+    const auto* column = static_cast<const std::byte*>(x.data);
+    for (std::size_t i = 0; i < feature_of.size(); ++i, column += sizeof(Bits)) {
+      Feature& feature = features[feature_of[i]];
+      if (decode_weight_ == nullptr && !masked_) {
+        buckets_.add(column, static_cast<std::size_t>(rows), row_bytes);
+        buckets_.spill(feature);
+        continue;
+      }
+      ExactSum* weight = weights != nullptr ? weights + feature_of[i] : nullptr;
+      for (std::int64_t row = 0; row < rows; ++row) {
+        add_element(column + row * row_bytes, options, row, static_cast<std::int64_t>(i), feature, weight);
+      }
+      if (weight != nullptr) {
+        products_.spill(feature, *weight);
+      } else {
+        buckets_.spill(feature);
+      }
+    }
+  }
+
+ private:
+  using Bits = typename Format::Bits;
+
+  void add_element(const std::byte* at, const GatheredOptions& options, std::int64_t row, std::int64_t i,
+                   Feature& feature, ExactSum* weight) {
+    if (!is_set(options.at(0, row, i))) {
+      return;
+    }
+    Decoded w;
+    if (weight != nullptr) {
+      w = decode_weight_(options.at(1, row, i));
+      check_weight(w);
+      if (w.mantissa == 0) {
+        return;
+      }
+    }
+    if (!is_set(options.at(2, row, i))) {
+      ++feature.counts.null;
+      return;
+    }
+    if (weight == nullptr) {
+      buckets_.add(at, 1, 0);
+      return;
+    }
+    const Decoded x = decode<Format>(load<Bits>(at));
+    if (x.kind != Kind::finite) {
+      count_special(x.kind, feature.counts);
+      return;
+    }
+    ++feature.counts.finite;
+    products_.add(w, x, feature, *weight);
+  }
+
+  bool masked_;
+  Decoder decode_weight_;
+  kernels::Buckets<Format> buckets_;
+  ProductBuckets products_;
+};
+
+/// One thread's memory.
+class Worker {
+ public:
+  Worker(const TensorView& x, const Axes& kept, const UpdateOptions& options,
+         std::span<const std::uint32_t> feature_of, const GroupTargets& into)
+      : kept_(kept),
+        feature_of_(feature_of),
+        into_(into),
+        plain_(!options.where && !options.weights && !options.valid),
+        x_(x),
+        options_(options, static_cast<std::int64_t>(feature_of.size())),
+        own_features_(into.width),
+        own_weights_(into.weights != nullptr ? into.width : 0),
+        short_runs_(with_format(x.dtype, [&]<class Format>(Format) -> std::unique_ptr<ShortRuns> {
+          return std::make_unique<ShortRunsOf<Format>>(options);
+        })) {}
+
+  /// Adds rows begin … end - 1 of the order. Groups that have others, which may be another thread's, are
+  /// summed aside and added while that waits.
+  void add(const RowOrder& order, std::uint32_t begin, std::uint32_t end, std::mutex& shared) {
+    const auto rows = order.rows().subspan(begin, end - begin);
+    x_.gather(rows);
+    options_.gather(rows);
+    const auto runs = order.runs();
+    auto run = static_cast<std::size_t>(
+        std::upper_bound(runs.begin(), runs.end(), begin,
+                         [](std::uint32_t at, const GroupRun& r) { return at < r.begin; }) -
+        runs.begin() - 1);
+    for (std::uint32_t first = begin; first < end; ++run) {
+      const std::uint32_t last = std::min(end, order.end(run));
+      const std::size_t at = runs[run].group * into_.stride;
+      ExactSum* weights = into_.weights != nullptr ? into_.weights + at : nullptr;
+      if (runs[run].begin >= begin && order.end(run) <= end) {
+        sum(first - begin, last - first, into_.features + at, weights);
+      } else {
+        sum(first - begin, last - first, own_features_.data(), own_weights_.data());
+        const std::lock_guard lock(shared);
+        for (std::size_t i = 0; i < own_features_.size(); ++i) {
+          exactnorm::add(into_.features[at + i], std::exchange(own_features_[i], {}));
+        }
+        for (std::size_t i = 0; i < own_weights_.size(); ++i) {
+          weights[i] += std::exchange(own_weights_[i], {});
+        }
+      }
+      first = last;
+    }
+  }
+
+ private:
+  void sum(std::size_t first, std::size_t rows, Feature* features, ExactSum* weights) {
+    const TensorView& x = x_.part(first, rows);
+    const UpdateOptions& options = options_.part(first, rows);
+    const std::span<Feature> into(features, into_.width);
+    const auto values = static_cast<std::int64_t>(rows * feature_of_.size());
+    if (plain_ && values >= few_values && add_small(x, kept_, options, into)) {
+      return;
+    }
+    if (values >= many_values) {
+      accumulate(x, kept_, options, into, {weights, options.weights ? into_.width : 0});
+      return;
+    }
+    short_runs_->add(x, options_, feature_of_, features, options.weights ? weights : nullptr);
+  }
+
+  const Axes& kept_;
+  std::span<const std::uint32_t> feature_of_;
+  const GroupTargets& into_;
+  bool plain_;
+  Gathered x_;
+  GatheredOptions options_;
+  std::vector<Feature> own_features_;
+  std::vector<ExactSum> own_weights_;
+  std::unique_ptr<ShortRuns> short_runs_;
+};
+
+// The feature of each element of a row.
+std::vector<std::uint32_t> features_of_row(const Shape& shape, const Axes& kept) {
+  std::vector<std::uint32_t> result(
+      static_cast<std::size_t>(element_count(Shape(std::span(shape.begin() + 1, shape.size() - 1)))));
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    auto index = static_cast<std::int64_t>(i);
+    std::int64_t step = 1;
+    for (std::size_t axis = shape.size(); axis-- > 1;) {
+      if (std::binary_search(kept.begin(), kept.end(), static_cast<int>(axis))) {
+        result[i] += static_cast<std::uint32_t>(index % shape[axis] * step);
+        step *= shape[axis];
+      }
+      index /= shape[axis];
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+TensorView rows_of(TensorView view, std::int64_t first, std::int64_t count) {
+  view.data = static_cast<const std::byte*>(view.data) + first * view.strides[0];
+  view.shape[0] = count;
+  return view;
+}
+
+UpdateOptions rows_of(const UpdateOptions& options, std::int64_t first, std::int64_t count) {
+  UpdateOptions part = options;
+  for (const auto member : GatheredOptions::masks) {
+    if (part.*member && !(part.*member)->shape.empty()) {
+      part.*member = rows_of(*(part.*member), first, count);
+    }
+  }
+  return part;
+}
+
+void accumulate_groups(const TensorView& x, const Axes& kept, const UpdateOptions& options,
+                       const RowOrder& order, const GroupTargets& into) {
+  const std::vector<std::uint32_t> feature_of = features_of_row(x.shape, kept);
+  const auto rows = static_cast<std::uint32_t>(x.shape[0]);
+  if (rows == 0 || feature_of.empty()) {
+    return;
+  }
+  const std::size_t row_bytes = feature_of.size() * size_of(x.dtype);
+  const auto step = static_cast<std::uint32_t>(std::clamp<std::size_t>(task_bytes / row_bytes, 16, 1 << 16));
+  const std::uint32_t tasks = (rows - 1) / step + 1;
+  const std::int64_t bytes = static_cast<std::int64_t>(row_bytes) * rows;
+  const int threads =
+      resolve_threads(options.threads, std::min<std::int64_t>(tasks, bytes / min_bytes_a_thread + 1));
+  std::atomic<std::uint32_t> next{0};
+  std::mutex shared;
+  run_workers(threads, [&](int) {
+    std::unique_ptr<Worker> worker;
+    for (std::uint32_t task = next++; task < tasks; task = next++) {
+      if (options.stop.stop_requested()) {
+        throw Interrupted();
+      }
+      if (!worker) {
+        worker = std::make_unique<Worker>(x, kept, options, feature_of, into);
+      }
+      worker->add(order, task * step, std::min(rows, (task + 1) * step), shared);
+    }
+  });
+}
+
+}  // namespace exactnorm
