@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -18,6 +20,7 @@ std::uint64_t hash_of(std::int64_t key) noexcept {
   h = (h ^ (h >> 29)) * 0xd6e8feb86659fd93;
   return h ^ (h >> 32);
 }
+std::uint64_t hash_of(std::string_view key) noexcept { return XXH3_64bits(key.data(), key.size()); }
 
 }  // namespace
 
@@ -39,7 +42,7 @@ GroupIds::GroupIds(const RowKeys& keys) : keys_(keys) {
   if (const auto* encoded = std::get_if<DictionaryKeys>(&keys)) {
     of_code_.reserve(encoded->dictionary.size());
     for (const std::string_view key : encoded->dictionary) {
-      of_code_.push_back(number_of(key));
+      of_code_.push_back(number_of(key, hash_of(key)));
     }
   }
 }
@@ -52,11 +55,11 @@ void GroupIds::check_room() const {
   }
 }
 
-std::uint32_t GroupIds::number_of(std::string_view key) {
+std::uint32_t GroupIds::number_of(std::string_view key, std::uint64_t hash) {
   check_room();
   const auto next = static_cast<std::uint32_t>(strings_.size());
-  const std::uint32_t number = index_.find_or_add(
-      XXH3_64bits(key.data(), key.size()), next, [&](std::uint32_t other) { return strings_[other] == key; });
+  const std::uint32_t number =
+      index_.find_or_add(hash, next, [&](std::uint32_t other) { return strings_[other] == key; });
   if (number == next) {
     strings_.push_back(key);
   }
@@ -78,8 +81,17 @@ void GroupIds::number(std::size_t first, std::span<std::uint32_t> ids) {
       }
     }
   } else if (const auto* strings = std::get_if<std::span<const std::string_view>>(&keys_)) {
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      ids[i] = number_of((*strings)[first + i]);
+    const auto mine = strings->subspan(first, ids.size());
+    std::array<std::uint64_t, ahead> hashes{};
+    for (std::size_t i = 0; i < ids.size(); i += ahead) {
+      const std::size_t count = std::min(ahead, ids.size() - i);
+      for (std::size_t j = 0; j < count; ++j) {
+        hashes[j] = hash_of(mine[i + j]);
+        index_.prefetch(hashes[j]);
+      }
+      for (std::size_t j = 0; j < count; ++j) {
+        ids[i + j] = number_of(mine[i + j], hashes[j]);
+      }
     }
   } else {
     const auto codes = std::get<DictionaryKeys>(keys_).codes.subspan(first, ids.size());

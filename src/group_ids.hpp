@@ -63,7 +63,7 @@ class GroupIds {
   [[nodiscard]] const std::vector<std::string_view>& strings() const noexcept { return strings_; }
 
  private:
-  std::uint32_t number_of(std::string_view key);
+  std::uint32_t number_of(std::string_view key, std::uint64_t hash);
   void check_room() const;
 
   const RowKeys& keys_;

@@ -27,6 +27,7 @@ constexpr std::size_t task_bytes = 256 << 10;         // gathered at a time: sta
 constexpr std::int64_t min_bytes_a_thread = 1 << 18;  // less does not pay for waking a thread
 constexpr std::int64_t few_values = 48;               // fewer are summed one by one
 constexpr std::int64_t many_values = 256;             // more pay for planning
+constexpr std::size_t runs_ahead = 8;                 // whose features are asked for, where they are many
 
 /// Copies rows of a view, any of them and in any order, one after another in C order.
 class RowCopier {
@@ -294,6 +295,11 @@ class Worker {
         runs.begin() - 1);
     for (std::uint32_t first = begin; first < end; ++run) {
       const std::uint32_t last = std::min(end, order.end(run));
+      if (run + runs_ahead < runs.size()) {
+        const Feature* soon = into_.features + runs[run + runs_ahead].group * into_.stride;
+        __builtin_prefetch(soon, 1);
+        __builtin_prefetch(reinterpret_cast<const std::byte*>(soon + 1) - 1, 1);
+      }
       const std::size_t at = runs[run].group * into_.stride;
       ExactSum* weights = into_.weights != nullptr ? into_.weights + at : nullptr;
       if (runs[run].begin >= begin && order.end(run) <= end) {

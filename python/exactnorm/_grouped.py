@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any, Self, SupportsIndex
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from exactnorm import _core, _html
 from exactnorm._arguments import Axis, Names, ints_of, names_of
-from exactnorm._inputs import Batch, Source
+from exactnorm._arrays import Dense
+from exactnorm._inputs import Source
 from exactnorm._keys import read_keys, split_table
 from exactnorm._learn import add, shape_and_names
 from exactnorm._moments import Moments
-from exactnorm._streams import is_stream
 
 Key = int | str
 
@@ -297,11 +297,10 @@ def _key(key: object) -> Key | None:
 
 
 class _Rows:
-    """GroupedMoments as `exactnorm._learn.add` wants to see them: batches belong to the next keys."""
+    """GroupedMoments as `exactnorm._learn.add` sees Moments: a batch's rows have the next keys."""
 
-    def __init__(self, core: _core.GroupedMoments, keys: _core.Keys) -> None:
-        self._core, self._keys = core, keys
-        self._first = 0
+    def __init__(self, core: _core.GroupedMoments, keys: _core.Keys, first: int) -> None:
+        self._core, self._keys, self._first = core, keys, first
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -311,18 +310,25 @@ class _Rows:
     def names(self) -> list[str]:
         return self._core.names
 
-    def update(self, x: _core.View, axis: Any, where: Any, weights: Any, valid: Any, threads: int) -> None:
+    def update(
+        self,
+        x: _core.View,
+        axis: Sequence[int] | None,
+        where: _core.View | None = None,
+        weights: _core.View | None = None,
+        valid: _core.View | None = None,
+        threads: int = 0,
+    ) -> None:
         self._core.update(x, self._keys, self._first, axis, where, weights, valid, threads)
 
-    def update_columns(self, columns: list[_core.Column], where: Any, weights: Any, threads: int) -> None:
+    def update_columns(
+        self,
+        columns: Sequence[_core.Column],
+        where: _core.View | None = None,
+        weights: _core.View | None = None,
+        threads: int = 0,
+    ) -> None:
         self._core.update_columns(columns, self._keys, self._first, where, weights, threads)
-
-    def advance(self, rows: int) -> None:
-        self._first += rows
-        self.check(at_least=self._first)
-
-    def check(self, *, at_least: int | None = None) -> None:
-        """Whether there are keys for so many rows, and, at the end, for no more."""
 
 
 def _learn(
@@ -332,27 +338,33 @@ def _learn(
     weights: npt.ArrayLike | None,
     where: npt.ArrayLike | None,
     *,
-    shape: tuple[int, ...] | None,
-    names: list[str],
+    shape: Sequence[int] | None,
+    names: Sequence[str],
     threads: int | None,
 ) -> _core.GroupedMoments:
     """Sum data aside, of that shape and with these names, if given; else of the shape that they have."""
     grouped = None
-    pairs: Iterable[tuple[Any, Any]] = [(data, keys)]
+    pieces: Iterable[tuple[Any, Any]] = [(data, keys)]
     if isinstance(keys, str):
-        pairs = split_table(data, keys, at_once=weights is not None or where is not None)
-    for x, own in pairs:
+        pieces = split_table(data, keys, at_once=weights is not None or where is not None)
+    for x, of_rows in pieces:
         source = Source(x, weights=weights, where=where)
         if source.stream is not None or isinstance(x, tuple):
             raise TypeError(
-                f"expected an array or a table, got a {type(x).__qualname__}; update takes batches one by one"
+                f"expected an array or a table, got a {type(x).__qualname__}: batches go to update one by one"
             )
-        core_keys = read_keys(own).core()
+        own = read_keys(of_rows).core()
         first = 0
         for batch in source:
+            count = batch.x.row_count
+            if first + count > own.rows:
+                raise ValueError(f"expected a key for each row, got {own.rows} for at least {first + count}")
+            if isinstance(batch.x, Dense):  # cut into pieces, its rows would need pieces of the keys
+                batch = batch._replace(x=batch.x.native())
             if grouped is None:
                 grouped = _core.GroupedMoments(*shape_and_names(batch.x, axis, shape, names))
-            first = _add(grouped, batch, core_keys, first, axis=axis, threads=threads)
-        if first != core_keys.rows:
-            raise ValueError(f"expected a key for each of {first} rows, got {core_keys.rows}")
+            add(_Rows(grouped, own, first), batch, axis=axis, threads=threads)
+            first += count
+        if first < own.rows:
+            raise ValueError(f"expected a key for each of {first} rows, got {own.rows}")
     return grouped if grouped is not None else _core.GroupedMoments(shape or (), names)

@@ -57,7 +57,9 @@ def split_table(x: Any, column: str, *, at_once: bool) -> Iterator[tuple[Any, An
             yield from split_table(frame, column, at_once=at_once)
         return
     if table_kind(x) is None:
-        raise TypeError(f"keys={column!r} names a column of a table, and the data are a {type(x).__qualname__}")
+        raise TypeError(
+            f"keys={column!r} names a column of a table, and the data are a {type(x).__qualname__}"
+        )
     library = library_of(x)
     if isinstance(x, Mapping):
         _check_column(column, list(x))
@@ -176,9 +178,10 @@ def _from_arrow(keys: Any) -> Keys:
     kind = array.type
     if pa.types.is_integer(kind):
         return _integers(array.to_numpy())
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    if is_text:
-        array = (array.cast(pa.large_string()) if pa.types.is_string_view(kind) else array).dictionary_encode()
+    if pa.types.is_string_view(kind):
+        array, kind = array.cast(pa.large_string()), pa.large_string()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        array = array.dictionary_encode()
     elif not pa.types.is_dictionary(kind):
         raise TypeError(_EXPECTED.format(f"an Arrow column of type {kind}"))
     if isinstance(array, pa.ChunkedArray):
