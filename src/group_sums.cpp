@@ -23,7 +23,9 @@
 namespace exactnorm {
 namespace {
 
-constexpr std::size_t task_bytes = 256 << 10;         // gathered at a time: stays in a core's own cache
+constexpr std::size_t task_bytes = 256 << 10;  // gathered at a time: stays in a core's own cache
+constexpr std::size_t max_task_bytes = 16 << 20;
+constexpr std::size_t min_task_rows = 256;
 constexpr std::int64_t min_bytes_a_thread = 1 << 18;  // less does not pay for waking a thread
 constexpr std::int64_t few_values = 48;               // fewer are summed one by one
 constexpr std::int64_t many_values = 256;             // more pay for planning
@@ -389,7 +391,10 @@ void accumulate_groups(const TensorView& x, const Axes& kept, const UpdateOption
     return;
   }
   const std::size_t row_bytes = feature_of.size() * size_of(x.dtype);
-  const auto step = static_cast<std::uint32_t>(std::clamp<std::size_t>(task_bytes / row_bytes, 16, 1 << 16));
+  // Wide rows come at least so many at a time that adding up what they give, column by column, is no burden.
+  const std::size_t step_rows =
+      std::max(task_bytes / row_bytes, std::min(min_task_rows, max_task_bytes / row_bytes));
+  const auto step = static_cast<std::uint32_t>(std::clamp<std::size_t>(step_rows, 1, 1 << 16));
   const std::uint32_t tasks = (rows - 1) / step + 1;
   const std::int64_t bytes = static_cast<std::int64_t>(row_bytes) * rows;
   const int threads =

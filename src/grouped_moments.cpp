@@ -199,7 +199,10 @@ void GroupedMoments::add_aside(std::int64_t rows, const RowKeys& keys, const Upd
     throw std::invalid_argument("expected a key for each of " + std::to_string(rows) + " rows, got " +
                                 std::to_string(row_count(keys)));
   }
-  if (!empty() && rows > 0 && std::string_view(kind_of(keys_)) != kind_of(keys)) {
+  if (rows == 0) {
+    return;
+  }
+  if (!empty() && std::string_view(kind_of(keys_)) != kind_of(keys)) {
     refuse_mix(kind_of(keys_), kind_of(keys));
   }
   GroupedMoments batch;

@@ -39,7 +39,7 @@ def read_keys(keys: Any) -> Keys:
     if hasattr(keys, "__arrow_c_stream__") or hasattr(keys, "__arrow_c_array__"):
         return _from_arrow(keys)
     if is_array(keys):
-        return _from_numpy(np.asarray(keys))
+        return _from_numpy(keys if isinstance(keys, np.ndarray) else np.asarray(keys))
     if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
         raise TypeError(_EXPECTED.format(f"a {type(keys).__qualname__}"))
     return _from_objects(list(keys))
@@ -104,7 +104,7 @@ def _from_numpy(keys: npt.NDArray[Any]) -> Keys:
     if keys.ndim != 1:
         raise ValueError(f"expected keys of shape (rows,), got {keys.shape}")
     if isinstance(keys, np.ma.MaskedArray):
-        _no_nulls(int(np.ma.count_masked(keys)))
+        _no_nulls(int(np.ma.getmaskarray(keys).sum()))
         keys = np.ma.getdata(keys)
     if keys.dtype.kind in "iu":
         return _integers(keys)

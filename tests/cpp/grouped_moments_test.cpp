@@ -351,6 +351,8 @@ TEST(GroupedMoments, NoRowsAndNoFeatures) {
   GroupedMoments grouped({2});
   grouped.update(rows(static_cast<const double*>(nullptr), 0, 2), Integers{});
   EXPECT_EQ(grouped, GroupedMoments({2}));
+  grouped.update(rows(static_cast<const double*>(nullptr), 0, 2), DictionaryKeys{{}, Strings{"a", "b"}});
+  EXPECT_EQ(grouped, GroupedMoments({2}));
   EXPECT_EQ(grouped.total(), Moments({2}));
 }
 

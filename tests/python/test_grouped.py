@@ -137,11 +137,12 @@ def test_streams_with_weights(kind: str) -> None:
 
 
 def test_streams_of_many_batches() -> None:
+    schema = pa.schema({"k": pa.string(), "x": pa.float64()})
     batches = [
-        pa.RecordBatch.from_pydict({"k": [f"key {i % 7}" for i in range(n)], "x": np.arange(n) * 0.1})
+        pa.RecordBatch.from_pydict({"k": [f"key {i % 7}" for i in range(n)], "x": np.arange(n) * 0.1}, schema)
         for n in (5, 0, 30, 11)
     ]
-    reader = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+    reader = pa.RecordBatchReader.from_batches(schema, batches)
     grouped = en.GroupedMoments.from_data(reader, keys="k")
     whole = pa.Table.from_batches(batches)
     assert grouped == en.GroupedMoments.from_data(whole, keys="k")
