@@ -115,7 +115,4 @@ class GroupedMoments {
   std::vector<ExactSum> weights_;  // as long as features_ if weighted, else empty
 };
 
-/// "'NL'" or "7": for messages.
-std::string describe_key(const KeyList& keys, std::size_t group);
-
 }  // namespace exactnorm
