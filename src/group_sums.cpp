@@ -1,12 +1,9 @@
 #include "group_sums.hpp"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <utility>
 
 #include "accumulate.hpp"
@@ -14,7 +11,6 @@
 #include "feature_checks.hpp"
 #include "gathered.hpp"
 #include "kernels/buckets.hpp"
-#include "loops.hpp"
 #include "packing.hpp"
 #include "parallel.hpp"
 #include "product_buckets.hpp"
