@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "block_sums.hpp"
+#include "feature_checks.hpp"
 #include "fp_environment.hpp"
 #include "loops.hpp"
 #include "parallel.hpp"
@@ -119,12 +120,7 @@ void accumulate(const TensorView& x, const Axes& kept, const UpdateOptions& opti
   });
   for (const Own& theirs : own) {
     for (std::size_t i = 0; i < theirs.features.size(); ++i) {
-      const Counts& from = theirs.features[i].counts;
-      Counts& to = features[i].counts;
-      to = {to.finite + from.finite, to.nan + from.nan, to.posinf + from.posinf, to.neginf + from.neginf,
-            to.null + from.null};
-      features[i].sum += theirs.features[i].sum;
-      features[i].sumsq += theirs.features[i].sumsq;
+      add(features[i], theirs.features[i]);
     }
     for (std::size_t i = 0; i < theirs.weights.size(); ++i) {
       weights[i] += theirs.weights[i];

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "accumulate.hpp"
+#include "columns.hpp"
+#include "feature_checks.hpp"
 #include "small_update.hpp"
 #include "sparse_sums.hpp"
 #include "utf8.hpp"
@@ -15,36 +17,8 @@
 namespace exactnorm {
 namespace {
 
-constexpr std::int64_t Counts::*kinds[] = {&Counts::finite, &Counts::nan, &Counts::posinf, &Counts::neginf,
-                                           &Counts::null};
-
 std::string plural(std::size_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-}
-
-// Why no data can have given this feature; empty if some could.
-std::string impossible(const Feature& feature, const ExactSum* weight) {
-  for (const auto kind : kinds) {
-    if (feature.counts.*kind < 0) {
-      return "a count would be negative";
-    }
-  }
-  const bool any = feature.counts.finite > 0;
-  const ExactSum n = weight != nullptr ? *weight : ExactSum::from_integer(feature.counts.finite);
-  if (weight != nullptr && n.sign() != (any ? 1 : 0)) {
-    return any ? "the sum of weights would not be positive"
-               : "the sum of weights would not be 0 though no value is left";
-  }
-  if (feature.sumsq.sign() < 0) {
-    return "the sum of squares would be negative";
-  }
-  if (!any && (feature.sum.sign() != 0 || feature.sumsq.sign() != 0)) {
-    return "the sums would not be 0 though no value is left";
-  }
-  if (n * feature.sumsq < feature.sum * feature.sum) {
-    return "the variance would be negative";
-  }
-  return {};
 }
 
 void check_names(const std::vector<std::string>& names, std::size_t features) {
@@ -74,8 +48,32 @@ std::size_t feature_count(const Shape& shape) {
   return static_cast<std::size_t>(count);
 }
 
-// What merge and subtract need: equal shapes, equal names or none on one side, equal weighting or nothing
-// counted on one side.
+}  // namespace
+
+std::string impossible(const Feature& feature, const ExactSum* weight) {
+  for (const auto kind : count_kinds) {
+    if (feature.counts.*kind < 0) {
+      return "a count would be negative";
+    }
+  }
+  const bool any = feature.counts.finite > 0;
+  const ExactSum n = weight != nullptr ? *weight : ExactSum::from_integer(feature.counts.finite);
+  if (weight != nullptr && n.sign() != (any ? 1 : 0)) {
+    return any ? "the sum of weights would not be positive"
+               : "the sum of weights would not be 0 though no value is left";
+  }
+  if (feature.sumsq.sign() < 0) {
+    return "the sum of squares would be negative";
+  }
+  if (!any && (feature.sum.sign() != 0 || feature.sumsq.sign() != 0)) {
+    return "the sums would not be 0 though no value is left";
+  }
+  if (n * feature.sumsq < feature.sum * feature.sum) {
+    return "the variance would be negative";
+  }
+  return {};
+}
+
 void check_same_kind(const Moments& a, const Moments& b, const char* verb) {
   const std::string cannot = std::string("cannot ") + verb + " ";
   if (a.shape() != b.shape()) {
@@ -91,8 +89,6 @@ void check_same_kind(const Moments& a, const Moments& b, const char* verb) {
     throw std::invalid_argument(cannot + "weighted and unweighted data");
   }
 }
-
-}  // namespace
 
 Axes kept_axes(const Axes& axis, std::size_t rank) {
   const auto signed_rank = static_cast<int>(rank);
@@ -242,7 +238,8 @@ void Moments::update(const TensorView& x, const std::optional<Axes>& axis, const
             [&](Moments& batch) { accumulate(x, kept, options, batch.features_, batch.weights_); });
 }
 
-void Moments::update_columns(std::span<const Column> columns, const UpdateOptions& options) {
+std::int64_t check_columns(const Moments& moments, std::span<const Column> columns,
+                           const UpdateOptions& options) {
   if (options.valid) {
     throw std::invalid_argument("nulls of a table belong to its columns: options.valid must be absent");
   }
@@ -255,22 +252,23 @@ void Moments::update_columns(std::span<const Column> columns, const UpdateOption
     }
     features += shape.size() == 2 ? static_cast<std::size_t>(shape[1]) : 1;
   }
-  if (features != size() || shape_.size() > 1) {
-    throw std::invalid_argument("expected features of shape " + to_string(shape_) + ", got columns with " +
-                                plural(features, "feature"));
+  if (features != moments.size() || moments.shape().size() > 1) {
+    throw std::invalid_argument("expected features of shape " + to_string(moments.shape()) +
+                                ", got columns with " + plural(features, "feature"));
   }
+  return columns.empty() ? 0 : columns[0].values.shape[0];
+}
+
+void Moments::update_columns(std::span<const Column> columns, const UpdateOptions& options) {
+  check_columns(*this, columns, options);
   add_aside(options.weights.has_value(), [&](Moments& batch) {
-    std::size_t first = 0;
-    for (const Column& column : columns) {
-      UpdateOptions with_nulls = options;
-      with_nulls.valid = column.valid;
-      const bool wide = column.values.shape.size() == 2;
-      const std::size_t width = wide ? static_cast<std::size_t>(column.values.shape[1]) : 1;
-      accumulate(column.values, wide ? Axes{1} : Axes{}, with_nulls,
-                 std::span(batch.features_).subspan(first, width),
-                 options.weights ? std::span(batch.weights_).subspan(first, width) : std::span<ExactSum>());
-      first += width;
-    }
+    for_each_column(columns, options,
+                    [&](const TensorView& values, const Axes& kept, const UpdateOptions& with_nulls,
+                        std::size_t first, std::size_t width) {
+                      accumulate(values, kept, with_nulls, std::span(batch.features_).subspan(first, width),
+                                 options.weights ? std::span(batch.weights_).subspan(first, width)
+                                                 : std::span<ExactSum>());
+                    });
   });
 }
 
@@ -294,11 +292,8 @@ void Moments::merge(const Moments& other) {
   const bool other_empty = other.empty();
   const bool weights_differ = weighted() != other.weighted();
   for (std::size_t i = 0; i < size(); ++i) {
-    for (const auto kind : kinds) {
-      if (features_[i].counts.*kind >
-          std::numeric_limits<std::int64_t>::max() - other.features_[i].counts.*kind) {
-        throw std::invalid_argument("more than 2^63-1 values in " + describe(i));
-      }
+    if (counts_overflow(features_[i].counts, other.features_[i].counts)) {
+      throw std::invalid_argument("more than 2^63-1 values in " + describe(i));
     }
   }
   std::vector<std::string> names = names_.empty() ? other.names_ : std::vector<std::string>();
@@ -307,18 +302,13 @@ void Moments::merge(const Moments& other) {
     std::vector<ExactSum> weights(weights_differ ? other.weights_.size() : 0);
     std::vector<ExactSum>& sums_of_weights = weights_differ ? weights : weights_;
     for (std::size_t i = 0; i < size(); ++i) {
-      features_[i].sum.reserve_for(other.features_[i].sum);
-      features_[i].sumsq.reserve_for(other.features_[i].sumsq);
+      reserve_for(features_[i], other.features_[i]);
     }
     for (std::size_t i = 0; i < sums_of_weights.size(); ++i) {
       sums_of_weights[i].reserve_for(other.weights_[i]);
     }
     for (std::size_t i = 0; i < size(); ++i) {
-      for (const auto kind : kinds) {
-        features_[i].counts.*kind += other.features_[i].counts.*kind;
-      }
-      features_[i].sum += other.features_[i].sum;
-      features_[i].sumsq += other.features_[i].sumsq;
+      add(features_[i], other.features_[i]);
     }
     for (std::size_t i = 0; i < sums_of_weights.size(); ++i) {
       sums_of_weights[i] += other.weights_[i];
@@ -340,11 +330,7 @@ void Moments::subtract(const Moments& other) {
   }
   for (std::size_t i = 0; i < size(); ++i) {
     Feature& feature = difference.features_[i];
-    for (const auto kind : kinds) {
-      feature.counts.*kind -= other.features_[i].counts.*kind;
-    }
-    feature.sum -= other.features_[i].sum;
-    feature.sumsq -= other.features_[i].sumsq;
+    exactnorm::subtract(feature, other.features_[i]);
     if (other.weighted()) {
       difference.weights_[i] -= other.weights_[i];
     }

@@ -42,6 +42,8 @@ class Output {
 /// RFC 8949: shortest heads, definite lengths. The caller gives keys in order.
 class CborEncoder {
  public:
+  static constexpr bool keys_in_order = true;
+
   explicit CborEncoder(const Sink& sink) : out_(sink) {}
 
   void open_object(std::size_t entries) { head(5, entries); }
@@ -87,6 +89,8 @@ class CborEncoder {
 /// bracket.
 class JsonEncoder {
  public:
+  static constexpr bool keys_in_order = false;  // but as suits people
+
   explicit JsonEncoder(const Sink& sink) : out_(sink) {}
 
   void open_object(std::size_t /*entries*/) { open('{'); }

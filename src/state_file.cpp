@@ -149,7 +149,7 @@ std::string_view read_some(const fs::path& path, int fd, std::span<char> buffer)
   }
 }
 
-std::variant<Moments, Normalization> read_file(const fs::path& path) {
+AnyState read_file(const fs::path& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status = {};
   if (file.get() < 0 || ::fstat(file.get(), &status) != 0) {
@@ -187,15 +187,21 @@ namespace exactnorm {
 void save(const std::filesystem::path& path, const Moments& moments) {
   state::write_file(path, state::Document(moments));
 }
+void save(const std::filesystem::path& path, const GroupedMoments& groups) {
+  state::write_file(path, state::Document(groups));
+}
 void save(const std::filesystem::path& path, const Normalization& layer) {
   state::write_file(path, state::Document(layer));
 }
 
-std::variant<Moments, Normalization> load(const std::filesystem::path& path) {
+AnyState load(const std::filesystem::path& path) {
   return state::naming(path, [&] { return state::read_file(path); });
 }
 Moments load_moments(const std::filesystem::path& path) {
   return state::naming(path, [&] { return state::only<Moments>(state::read_file(path)); });
+}
+GroupedMoments load_grouped(const std::filesystem::path& path) {
+  return state::naming(path, [&] { return state::only<GroupedMoments>(state::read_file(path)); });
 }
 Normalization load_normalization(const std::filesystem::path& path) {
   return state::naming(path, [&] { return state::only<Normalization>(state::read_file(path)); });

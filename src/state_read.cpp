@@ -34,7 +34,7 @@ void verify(const Contents& c, const Document& document) {
                        ", it says " + excerpt(got));
     }
   };
-  if (document.moments() != nullptr) {
+  if (document.learned()) {
     compare(Key::digest, digest_of(document), c.digest);
   }
   compare(Key::checksum, checksum_of(document, c.digest), c.checksum);
@@ -62,14 +62,21 @@ void parse(ByteSource& source, Contents& contents) {
 
 }  // namespace
 
-std::variant<Moments, Normalization> read(ByteSource& source) {
+AnyState read(ByteSource& source) {
   Contents contents;
   parse(source, contents);
   try {
-    if (contents.has(Key::kind)) {
+    if (contents.kind == ContentKind::layer) {
       Normalization layer = layer_from(contents);
       verify(contents, Document(layer));
       return layer;
+    }
+    if (contents.kind == ContentKind::groups) {
+      GroupedMoments groups = GroupedMoments::from_parts(
+          contents.shape, std::move(contents.names), std::move(contents.group_keys),
+          std::move(contents.features), std::move(contents.weights));
+      verify(contents, Document(groups));
+      return groups;
     }
     Moments moments = Moments::from_parts(contents.shape, std::move(contents.names),
                                           std::move(contents.features), std::move(contents.weights));
@@ -86,11 +93,14 @@ std::variant<Moments, Normalization> read(ByteSource& source) {
 
 namespace exactnorm {
 
-std::variant<Moments, Normalization> from_bytes(std::string_view document) {
+AnyState from_bytes(std::string_view document) {
   state::ByteSource source(document);
   return state::read(source);
 }
 Moments moments_from_bytes(std::string_view document) { return state::only<Moments>(from_bytes(document)); }
+GroupedMoments grouped_from_bytes(std::string_view document) {
+  return state::only<GroupedMoments>(from_bytes(document));
+}
 Normalization normalization_from_bytes(std::string_view document) {
   return state::only<Normalization>(from_bytes(document));
 }

@@ -31,11 +31,11 @@ Rule text(std::string_view expected, std::function<void(std::string&)> take) {
   return {.expected = expected, .string = std::move(take)};
 }
 
-template <class Error = StateError>
+// Whatever else is off, it explains.
 Rule exactly(std::string_view expected) {
   return text("a string", [expected](const std::string& value) {
     if (value != expected) {
-      throw Error("expected " + excerpt(expected) + ", got " + excerpt(value));
+      throw DecisiveError("expected " + excerpt(expected) + ", got " + excerpt(value));
     }
   });
 }
@@ -147,6 +147,66 @@ Rule features(Contents& c, std::uint64_t document_size) {
           }};
 }
 
+// The key of a group, which must follow that of the group before.
+template <class Key>
+void append(KeyList& list, Key key) {
+  auto* keys = std::get_if<std::vector<Key>>(&list);
+  if (keys == nullptr) {
+    if (std::visit([](const auto& others) { return !others.empty(); }, list)) {
+      throw StateError("keys must be all integers or all strings");
+    }
+    keys = &list.emplace<std::vector<Key>>();
+  }
+  if (!keys->empty() && keys->back() >= key) {
+    throw StateError(keys->back() == key ? "the key of the group before comes again"
+                                         : "the key is out of order");
+  }
+  keys->push_back(std::move(key));
+}
+
+Rule groups(Contents& c, std::uint64_t document_size) {
+  const std::uint64_t most = document_size / smallest_feature;
+  Rule key = {.expected = "a string or an integer from -9223372036854775808 to 9223372036854775807",
+              .number = [&c](std::uint64_t value) { c.key = non_negative(value); },
+              .negative = [&c](std::int64_t value) { c.key = value; },
+              .string = [&c](std::string& value) { c.key = std::move(value); }};
+  Rule group = {.expected = "an object",
+                .fields = {{"features", features(c, document_size)}, {"key", std::move(key)}},
+                .close = [&c, most](std::uint32_t) {
+                  std::visit([&](auto& own) { append(c.group_keys, std::move(own)); }, c.key);
+                  const std::size_t before = c.group_features;
+                  const std::size_t groups =
+                      std::visit([](const auto& keys) { return keys.size(); }, c.group_keys);
+                  c.group_features = c.features.size();
+                  if (groups == 1) {
+                    // An encoding may say how many groups there are, but nothing is allocated for more than
+                    // can follow.
+                    const std::uint64_t width = std::max<std::uint64_t>(c.group_features, 1);
+                    const auto all = std::min(c.groups_announced.value_or(0), most / width) * width;
+                    c.features.reserve(static_cast<std::size_t>(all));
+                    c.weights.reserve(c.weights.empty() ? 0 : static_cast<std::size_t>(all));
+                  } else if (c.features.size() - before != before / (groups - 1)) {
+                    throw StateError("expected as many features as in the group before");
+                  }
+                }};
+  return {
+      .expected = "an array of objects", .item = {std::move(group)}, .open = [&c](std::uint64_t announced) {
+        if (announced != Rule::unannounced) {
+          c.groups_announced = announced;
+        }
+      }};
+}
+
+Rule kind(ContentKind& target) {
+  return text("a string", [&target](const std::string& value) {
+    if (value != layer_kind && value != groups_kind) {
+      throw StateError("expected " + excerpt(layer_kind) + " or " + excerpt(groups_kind) + ", got " +
+                       excerpt(value));
+    }
+    target = value == layer_kind ? ContentKind::layer : ContentKind::groups;
+  });
+}
+
 Rule names(std::vector<std::string>& target, std::uint64_t document_size) {
   const std::uint64_t most = document_size / smallest_feature;
   Rule name = text("a string", [&target, most](std::string& value) {
@@ -232,7 +292,8 @@ Rule version() {
 
 // Which keys there must be depends on others.
 void check_keys(const Contents& c) {
-  const bool layer = c.has(Key::kind);
+  const bool layer = c.kind == ContentKind::layer;
+  const bool groups = c.kind == ContentKind::groups;
   const bool built = layer && c.has(Key::build);
   const bool learned = layer ? built && !c.config.mean : true;
   const auto expect = [&](Key key, bool wanted) {
@@ -245,7 +306,8 @@ void check_keys(const Contents& c) {
   expect(Key::build, built);
   expect(Key::readings, built);
   expect(Key::shape, learned);
-  expect(Key::features, learned);
+  expect(Key::features, learned && !groups);
+  expect(Key::groups, groups);
   expect(Key::digest, learned);
   if (!learned) {
     expect(Key::names, false);
@@ -261,8 +323,9 @@ Rule document_rule(Contents& c, std::uint64_t size) {
                      {name_of(Key::config), config(c), false},
                      {name_of(Key::digest), copied(c.digest), false},
                      {name_of(Key::features), features(c, size), false},
-                     {name_of(Key::format), exactly<DecisiveError>(format_name)},
-                     {name_of(Key::kind), exactly(layer_kind), false},
+                     {name_of(Key::format), exactly(format_name)},
+                     {name_of(Key::groups), groups(c, size), false},
+                     {name_of(Key::kind), kind(c.kind), false},
                      {name_of(Key::names), names(c.names, size), false},
                      {name_of(Key::readings), readings(c), false},
                      {name_of(Key::shape), extents(c.shape), false},

@@ -3,7 +3,9 @@
 /// The schema of a state document.
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "state_format.hpp"
@@ -16,12 +18,14 @@ struct Contents {
   std::uint32_t keys = 0;  ///< bit i: Key i came
   [[nodiscard]] bool has(Key key) const { return (keys >> static_cast<unsigned>(key) & 1) != 0; }
 
+  ContentKind kind = ContentKind::moments;
   std::string digest;
   std::string checksum;
   Shape shape;
   std::vector<std::string> names;
   std::vector<Feature> features;
   std::vector<ExactSum> weights;
+  KeyList group_keys;  ///< features and weights are those of one group after another
   NormalizationOptions config;
   struct {
     bool adapted = false;
@@ -35,6 +39,9 @@ struct Contents {
   // What is being read.
   Feature feature;
   ExactSum weight;
+  std::optional<std::uint64_t> groups_announced;
+  std::size_t group_features = 0;  ///< of the groups before
+  std::variant<std::int64_t, std::string> key;
   GivenValues given;
   Axes axis;
 };

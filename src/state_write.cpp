@@ -7,6 +7,8 @@
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <type_traits>
+#include <variant>
 
 #include "state_format.hpp"
 #include "state_numbers.hpp"
@@ -16,28 +18,40 @@ namespace exactnorm::state {
 namespace {
 
 constexpr std::array sorted = {Key::build,    Key::checksum, Key::config, Key::digest,
-                               Key::features, Key::format,   Key::kind,   Key::names,
-                               Key::readings, Key::shape,    Key::version};
-constexpr std::array digested = {Key::features, Key::shape};
-constexpr std::array for_people = {Key::format,   Key::version,  Key::kind,    Key::config,
-                                   Key::build,    Key::readings, Key::shape,   Key::names,
-                                   Key::features, Key::digest,   Key::checksum};
+                               Key::features, Key::format,   Key::groups, Key::kind,
+                               Key::names,    Key::readings, Key::shape,  Key::version};
+constexpr std::array digested = {Key::features, Key::groups, Key::shape};
+constexpr std::array for_people = {Key::format,   Key::version,  Key::kind,   Key::config,
+                                   Key::build,    Key::readings, Key::shape,  Key::names,
+                                   Key::features, Key::groups,   Key::digest, Key::checksum};
+
+// Of what was learned. Precondition: document.learned().
+const Shape& shape_of(const Document& document) {
+  return document.groups() != nullptr ? document.groups()->shape() : document.moments()->shape();
+}
+const std::vector<std::string>& names_of(const Document& document) {
+  return document.groups() != nullptr ? document.groups()->names() : document.moments()->names();
+}
 
 bool has(const Document& document, Key key) {
   const Normalization* layer = document.layer();
   switch (key) {
     case Key::kind:
+      return layer != nullptr || document.groups() != nullptr;
     case Key::config:
       return layer != nullptr;
     case Key::build:
     case Key::readings:
       return layer != nullptr && layer->built();
-    case Key::digest:
     case Key::features:
-    case Key::shape:
       return document.moments() != nullptr;
+    case Key::groups:
+      return document.groups() != nullptr;
+    case Key::digest:
+    case Key::shape:
+      return document.learned();
     case Key::names:
-      return document.moments() != nullptr && !document.moments()->names().empty();
+      return document.learned() && !names_of(document).empty();
     default:
       return true;
   }
@@ -90,15 +104,49 @@ void encode_feature(Encoder& out, const Feature& feature, const ExactSum* weight
   out.close_object();
 }
 
+// An array that opens on a line of this indentation, with an item on each of the next.
 template <class Encoder>
-void encode_features(Encoder& out, const Document& document) {
-  const Moments& moments = *document.moments();
-  out.open_array(moments.size());
-  for (std::size_t i = 0; i < moments.size(); ++i) {
-    out.line(2);
-    encode_feature(out, moments.features()[i], moments.weighted() ? &moments.weights()[i] : nullptr);
+void encode_features(Encoder& out, std::span<const Feature> features, std::span<const ExactSum> weights,
+                     int indent) {
+  out.open_array(features.size());
+  for (std::size_t i = 0; i < features.size(); ++i) {
+    out.line(indent + 1);
+    encode_feature(out, features[i], weights.empty() ? nullptr : &weights[i]);
   }
-  if (moments.size() > 0) {
+  if (!features.empty()) {
+    out.line(indent);
+  }
+  out.close_array();
+}
+
+template <class Encoder>
+void encode_groups(Encoder& out, const GroupedMoments& groups) {
+  out.open_array(groups.size());
+  std::visit(
+      [&](const auto& keys) {
+        for (std::size_t i = 0; i < groups.size(); ++i) {
+          const auto features = [&] {
+            out.key("features"), encode_features(out, groups.features(i), groups.weights(i), 2);
+          };
+          out.line(2);
+          out.open_object(2);
+          if (Encoder::keys_in_order) {
+            features();
+          }
+          out.key("key");
+          if constexpr (std::is_same_v<std::decay_t<decltype(keys[i])>, std::int64_t>) {
+            out.integer(keys[i]);
+          } else {
+            out.string(keys[i]);
+          }
+          if (!Encoder::keys_in_order) {
+            features();
+          }
+          out.close_object();
+        }
+      },
+      groups.keys());
+  if (!groups.empty()) {
     out.line(1);
   }
   out.close_array();
@@ -201,23 +249,25 @@ void encode(const Document& document, std::span<const Key> keys, std::string_vie
         out.string(digest);
         break;
       case Key::features:
-        encode_features(out, document);
+        encode_features(out, document.moments()->features(), document.moments()->weights(), 1);
         break;
       case Key::format:
         out.string(format_name);
         break;
+      case Key::groups:
+        encode_groups(out, *document.groups());
+        break;
       case Key::kind:
-        out.string(layer_kind);
+        out.string(document.groups() != nullptr ? groups_kind : layer_kind);
         break;
       case Key::names:
-        encode_strings(out, document.moments()->names());
+        encode_strings(out, names_of(document));
         break;
       case Key::readings:
         encode_readings(out, document.layer()->normalizer());
         break;
       case Key::shape:
-        encode_integers(out,
-                        std::span(document.moments()->shape().begin(), document.moments()->shape().size()));
+        encode_integers(out, std::span(shape_of(document).begin(), shape_of(document).size()));
         break;
       case Key::version:
         out.integer(format_version);
@@ -247,7 +297,7 @@ std::string hash(const Document& document, std::span<const Key> keys, std::strin
 
 template <class Encoder>
 void write(const Document& document, std::span<const Key> keys, const Sink& sink) {
-  const std::string digest = document.moments() != nullptr ? digest_of(document) : std::string();
+  const std::string digest = document.learned() ? digest_of(document) : std::string();
   encode<Encoder>(document, keys, digest, checksum_of(document, digest), sink);
 }
 
@@ -286,6 +336,13 @@ namespace exactnorm {
 using state::Document;
 
 std::string digest(const Moments& moments) { return digest_of(Document(moments)); }
+std::string digest(const GroupedMoments& groups) { return digest_of(Document(groups)); }
+std::string to_json(const GroupedMoments& groups) {
+  return state::to_string<state::write_json>(Document(groups));
+}
+std::string to_cbor(const GroupedMoments& groups) {
+  return state::to_string<state::write_cbor>(Document(groups));
+}
 std::string to_json(const Moments& moments) { return state::to_string<state::write_json>(Document(moments)); }
 std::string to_json(const Normalization& layer) {
   return state::to_string<state::write_json>(Document(layer));

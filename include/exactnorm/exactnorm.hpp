@@ -4,6 +4,7 @@
 
 #include <exactnorm/arrow.hpp>
 #include <exactnorm/exact_sum.hpp>
+#include <exactnorm/grouped_moments.hpp>
 #include <exactnorm/moments.hpp>
 #include <exactnorm/normalization.hpp>
 #include <exactnorm/normalizer.hpp>

@@ -1,14 +1,15 @@
 """Exact mean and variance of every feature, and the normalization that uses them.
 
 `Moments` learns: exact sums that neither order nor batches nor machines change, that merge and can be taken
-apart. `Normalization` learns and applies ``(x - mean) / sqrt(variance)``, as the Keras layer of that name
-does. `load` and `from_bytes` read what either has saved; `compare` tells how two data sets differ; `targets`
-lists the kernels.
+apart. `GroupedMoments` learns them for every group of rows. `Normalization` learns and applies
+``(x - mean) / sqrt(variance)``, as the Keras layer of that name does. `load` and `from_bytes` read what any
+of them has saved; `compare` tells how two data sets differ; `targets` lists the kernels.
 """
 
 from exactnorm._compare import Drift, DriftRow, compare
 from exactnorm._core import StateError
 from exactnorm._documents import from_bytes, load
+from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 from exactnorm._targets import Target, targets
@@ -16,6 +17,7 @@ from exactnorm._targets import Target, targets
 __all__ = [
     "Drift",
     "DriftRow",
+    "GroupedMoments",
     "Moments",
     "Normalization",
     "StateError",
@@ -26,7 +28,7 @@ __all__ = [
     "targets",
 ]
 
-for _name in ("Drift", "DriftRow", "Moments", "Normalization", "StateError", "Target"):
+for _name in ("Drift", "DriftRow", "GroupedMoments", "Moments", "Normalization", "StateError", "Target"):
     globals()[_name].__module__ = "exactnorm"  # where it is public: pickles and messages say so
 
 

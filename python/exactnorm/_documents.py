@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 
 from exactnorm import _core
+from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 
+State = Moments | GroupedMoments | Normalization
 
-def load(path: str | os.PathLike[str]) -> Moments | Normalization:
-    """Load what `Moments.save` or `Normalization.save` has written.
+
+def load(path: str | os.PathLike[str]) -> State:
+    """Load what `Moments.save`, `GroupedMoments.save` or `Normalization.save` has written.
 
     Parameters
     ----------
@@ -19,7 +22,7 @@ def load(path: str | os.PathLike[str]) -> Moments | Normalization:
 
     Returns
     -------
-    Moments or Normalization
+    Moments, GroupedMoments or Normalization
         What the document says it is.
 
     Raises
@@ -43,8 +46,8 @@ def load(path: str | os.PathLike[str]) -> Moments | Normalization:
     return _wrap(_core.load(os.fsencode(path)))
 
 
-def from_bytes(document: bytes | bytearray | memoryview) -> Moments | Normalization:
-    """Load what `to_bytes` of either class has returned, or the text of a saved file.
+def from_bytes(document: bytes | bytearray | memoryview) -> State:
+    """Load what `to_bytes` of any of these classes has returned, or the text of a saved file.
 
     Raises
     ------
@@ -63,5 +66,7 @@ def from_bytes(document: bytes | bytearray | memoryview) -> Moments | Normalizat
     return _wrap(_core.from_bytes(bytes(document)))
 
 
-def _wrap(core: _core.Moments | _core.Normalization) -> Moments | Normalization:
+def _wrap(core: _core.Moments | _core.GroupedMoments | _core.Normalization) -> State:
+    if isinstance(core, _core.GroupedMoments):
+        return GroupedMoments._of(core)
     return Moments._of(core) if isinstance(core, _core.Moments) else Normalization._of(core)

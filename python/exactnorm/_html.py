@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from exactnorm._grouped import GroupedMoments
     from exactnorm._moments import Moments
 
 MOST_ROWS = 30
+_FEW = 5
 _KINDS = ("null", "NaN", "infinite")
 _LEFT, _QUIET, _STRONG = "text-align:left", "opacity:.7", "font-weight:bold"
 _TABLE = "margin:0;font-variant-numeric:tabular-nums"
@@ -164,6 +166,44 @@ def moments_html(moments: Moments) -> str:
         more=moments.count.size - counts.shape[1],
         notes=[("digest", moments.digest)],
     )
+
+
+def grouped_summary(grouped: GroupedMoments) -> str:
+    size, features = len(grouped), math.prod(grouped.shape)
+    groups = "1 group" if size == 1 else f"{size:,} groups"
+    return f"{groups} of {'1 feature' if features == 1 else f'{features:,} features'}"
+
+
+def grouped_text(grouped: GroupedMoments) -> str:
+    """Return the repr of GroupedMoments."""
+    weighted = "weighted, " if grouped.weighted else ""
+    keys = ", ".join(map(repr, grouped.keys()[:_FEW]))
+    more = f": {keys}{', …' if len(grouped) > _FEW else ''}" if keys else ""
+    return f"<GroupedMoments of shape {grouped.shape}: {weighted}{grouped_summary(grouped)}{more}>"
+
+
+def grouped_html(grouped: GroupedMoments) -> str:
+    """Return the groups as a table: how many finite values, and the means of the first features."""
+    labels = list(itertools.islice(_labels(grouped.names, grouped.shape), _FEW))
+    header = ["key", "count", *(f"mean of {label}" for label in labels)]
+    rows = []
+    for key, moments in itertools.islice(grouped.items(), MOST_ROWS):
+        core = moments._impl
+        finite = core.counts()[0].ravel()
+        low, high = int(finite.min()), int(finite.max())
+        mean = core.read("mean", "float64", "omit", "omit", 0)[0].ravel()[:_FEW]
+        rows.append(
+            [
+                str(key),
+                f"{low:,}" if low == high else f"{low:,} to {high:,}",
+                *(f"{value:.6g}".replace("nan", "NaN") for value in mean.tolist()),
+            ]
+        )
+    caption = f"GroupedMoments of {grouped_summary(grouped)}{', weighted' if grouped.weighted else ''}"
+    notes = [("digest", grouped.digest)]
+    if math.prod(grouped.shape) > _FEW:
+        notes.insert(0, ("features", f"{_FEW} of {math.prod(grouped.shape):,} shown"))
+    return table_html(header, rows, caption, more=max(0, len(grouped) - MOST_ROWS), notes=notes)
 
 
 def layer_html(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from types import EllipsisType
+from typing import Protocol
 
 from exactnorm import _core
 from exactnorm._arguments import Axis, ints_of, threads_of
@@ -30,7 +31,7 @@ def learn(
     moments = None
     for batch in source:
         if moments is None:
-            moments = _moments_for(batch.x, axis, shape, names)
+            moments = _core.Moments(*shape_and_names(batch.x, axis, shape, names))
             if axis is ... and threads is None:
                 source.take = moments.try_update
         add(moments, batch, axis=axis, threads=threads)
@@ -41,7 +42,37 @@ def learn(
     return _core.Moments(shape, names)
 
 
-def add(moments: _core.Moments, batch: Batch, *, axis: Axis | EllipsisType, threads: int | None) -> None:
+class Target(Protocol):
+    """What a batch can be added to: Moments, or those of groups."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def update(
+        self,
+        x: _core.View,
+        axis: Sequence[int] | None,
+        where: _core.View | None = None,
+        weights: _core.View | None = None,
+        valid: _core.View | None = None,
+        threads: int = 0,
+    ) -> None:
+        """Add an array."""
+
+    def update_columns(
+        self,
+        columns: Sequence[_core.Column],
+        where: _core.View | None = None,
+        weights: _core.View | None = None,
+        threads: int = 0,
+    ) -> None:
+        """Add a table."""
+
+
+def add(moments: Target, batch: Batch, *, axis: Axis | EllipsisType, threads: int | None) -> None:
     """Add one batch; all or nothing if the array is native."""
     x, weights, where = batch
     count = threads_of(threads)
@@ -80,18 +111,19 @@ def _joins(axis: Axis | EllipsisType, shape: Sequence[int] | None, rank: int) ->
     return None if 0 in kept_axes else "batches"
 
 
-def _moments_for(
+def shape_and_names(
     x: Dense | Table, axis: Axis | EllipsisType, shape: Sequence[int] | None, names: Sequence[str]
-) -> _core.Moments:
+) -> tuple[Sequence[int], Sequence[str]]:
+    """Return the shape and names of the features, those of x where they are not given."""
     if isinstance(x, Table):
         if shape is None:
             shape = [len(names)] if names else x.shape
-        return _core.Moments(shape, names or x.names)
+        return shape, names or x.names
     if shape is None:
         if axis is ...:
             axis = None if x.values.ndim <= 1 else -1
         shape = _core.feature_shape(x.values.shape, ints_of(axis))
-    return _core.Moments(shape, names)
+    return shape, names
 
 
 def feed(

@@ -446,7 +446,7 @@ class Moments:
         """Unpickle."""
         core = _core.from_bytes(document)
         if not isinstance(core, _core.Moments):
-            raise _core.StateError("expected the state of Moments, got that of a Normalization")
+            raise _core.StateError("expected the state of Moments, got another")
         return cls._of(core)
 
     def __repr__(self) -> str:

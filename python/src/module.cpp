@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "arrow.hpp"
+#include "grouped.hpp"
 #include "moments.hpp"
 #include "normalization.hpp"
 #include "numpy.hpp"
@@ -48,6 +49,7 @@ NB_MODULE(_core, module) {
   import_numpy();
   bind_view(module);
   bind_moments(module);
+  bind_grouped(module);
   bind_normalization(module);
   bind_arrow(module);
   module.def("targets", [] {

@@ -17,6 +17,7 @@
 #include <string>
 #include <utility>
 
+#include "grouped.hpp"
 #include "moments.hpp"
 #include "numpy.hpp"
 
@@ -341,11 +342,15 @@ class PyAdaptation {
   Adaptation adaptation_;
 };
 
-using Loaded = std::variant<std::unique_ptr<PyMoments>, std::unique_ptr<PyNormalization>>;
+using Loaded =
+    std::variant<std::unique_ptr<PyMoments>, std::unique_ptr<PyGrouped>, std::unique_ptr<PyNormalization>>;
 
-Loaded wrap(std::variant<Moments, Normalization> loaded) {
+Loaded wrap(AnyState loaded) {
   if (auto* moments = std::get_if<Moments>(&loaded)) {
     return std::make_unique<PyMoments>(std::move(*moments));
+  }
+  if (auto* groups = std::get_if<GroupedMoments>(&loaded)) {
+    return std::make_unique<PyGrouped>(std::move(*groups));
   }
   return std::make_unique<PyNormalization>(std::get<Normalization>(std::move(loaded)));
 }

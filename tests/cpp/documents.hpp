@@ -42,10 +42,10 @@ inline std::string error_of(std::string_view document) {
 }
 
 /// The JSON text or CBOR of whatever the document holds.
-inline std::string json_of(const std::variant<exactnorm::Moments, exactnorm::Normalization>& loaded) {
+inline std::string json_of(const exactnorm::AnyState& loaded) {
   return std::visit([](const auto& held) { return exactnorm::to_json(held); }, loaded);
 }
-inline std::string cbor_of(const std::variant<exactnorm::Moments, exactnorm::Normalization>& loaded) {
+inline std::string cbor_of(const exactnorm::AnyState& loaded) {
   return std::visit([](const auto& held) { return exactnorm::to_cbor(held); }, loaded);
 }
 

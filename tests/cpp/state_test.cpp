@@ -218,7 +218,7 @@ TEST(Errors, NameThePlace) {
   EXPECT_THAT(error("/shape", std::vector<std::int64_t>(33, 1)), StartsWith("shape[32]: "));
   EXPECT_THAT(error("/shape", {std::int64_t{1} << 40, std::int64_t{1} << 40}), StartsWith("shape: "));
   EXPECT_EQ(error("/format", "x"), "format: expected \"exactnorm\", got \"x\"");
-  EXPECT_EQ(error("/kind", "x"), "kind: expected \"normalization\", got \"x\"");
+  EXPECT_EQ(error("/kind", "x"), "kind: expected \"normalization\" or \"grouped\", got \"x\"");
   EXPECT_EQ(error("/kind", "normalization"), "document: the key \"config\" is missing");
   EXPECT_EQ(error("/unknown\n", 1), "document: unknown key \"unknown\\x0a\"");
   EXPECT_THAT(error("/digest", "x"),

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from exactnorm._documents import load
+from exactnorm.cli._states import load_single
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown"
@@ -176,7 +176,7 @@ def show(state: State, *, json: Json = False) -> None:
     from exactnorm.cli._show import as_json, print_state
 
     with _reporting():
-        loaded = load(state)
+        loaded = load_single(state)
         if json:
             typer.echo(as_json(loaded))
         else:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from exactnorm._documents import load
 from exactnorm._frames import features_by_column
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
+from exactnorm.cli._states import load_single
 from exactnorm.files import TableReader, is_csv, naming, open_table, read, write_table
 
 
@@ -28,7 +28,7 @@ def normalize(
 
     Settings are arguments of Normalization. Source and target may be the same file.
     """
-    state = load(state_path)
+    state = load_single(state_path)
     names = state.names or ()
     reader = open_table(source, columns or names, as_text=is_csv(target))
     present = reader.schema.names
