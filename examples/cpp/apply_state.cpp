@@ -34,6 +34,10 @@ struct State {
   std::function<void(const exactnorm::TensorView&, const exactnorm::MutableTensorView&)> apply;
 };
 
+State state_of(const exactnorm::GroupedMoments& /*groups*/) {
+  throw std::invalid_argument("the state has a mean and variance for every key, and rows have no keys here");
+}
+
 State state_of(const exactnorm::Moments& moments) {
   const auto normalizer = exactnorm::Normalizer::from(moments, {.axis = exactnorm::Axes{1}});
   return {moments.size(), exactnorm::digest(moments),
