@@ -217,7 +217,7 @@ class Suite {
       return std::bit_cast<float>((~all & 0x7f800000) != 0 ? all : all & 0x807fffff);  // no NaN or infinity
     });
     adapt("adversarial", "float32, every exponent in each column", goal, exponents, 16);
-    adapt("adversarial", "float32, every exponent in each of 256 columns", goal, exponents, 256);
+    adapt("adversarial", "float32, every exponent, 256 columns", goal, exponents, 256);
     auto alternating =
         lazily<double>([](std::size_t i, std::uint64_t) { return i / 16 % 2 == 0 ? 1e300 : 1e-300; });
     adapt("adversarial", "float64, 1e300 and 1e-300 in turns", goal, alternating, 16);
