@@ -77,7 +77,7 @@ void accumulate(const TensorView& x, const Axes& kept, const UpdateOptions& opti
   const Blocks blocks(nest, item, options.weights.has_value());
   const std::int64_t pay = elements / (min_bytes_a_thread / item) + 1;
   int threads = resolve_threads(options.threads, std::min(blocks.feature_parts * blocks.row_parts, pay));
-  const bool by_features = blocks.feature_parts >= 4 * threads;
+  const bool by_features = blocks.feature_parts >= std::int64_t{4} * threads;
   const std::int64_t tasks = by_features ? blocks.feature_parts : blocks.feature_parts * blocks.row_parts;
   threads = static_cast<int>(std::min(std::int64_t{threads}, tasks));
 

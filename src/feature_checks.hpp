@@ -2,6 +2,7 @@
 /// \file
 /// What sums and counts can be, and which of them go together.
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -21,12 +22,9 @@ void check_same_kind(const Moments& a, const Moments& b, const char* verb);
 
 /// True if some count of the sum would exceed 2^63-1.
 inline bool counts_overflow(const Counts& a, const Counts& b) noexcept {
-  for (const auto kind : count_kinds) {
-    if (a.*kind > std::numeric_limits<std::int64_t>::max() - b.*kind) {
-      return true;
-    }
-  }
-  return false;
+  return std::ranges::any_of(count_kinds, [&](const auto kind) {
+    return a.*kind > std::numeric_limits<std::int64_t>::max() - b.*kind;
+  });
 }
 
 /// Makes room, so that the next add cannot fail.

@@ -228,7 +228,7 @@ void GroupedMoments::update_columns(std::span<const Column> columns, const RowKe
             });
 }
 
-bool operator==(const GroupedMoments& a, const GroupedMoments& b) noexcept {
+bool operator==(const GroupedMoments& a, const GroupedMoments& b) {
   return a.nothing_ == b.nothing_ && a.keys_ == b.keys_ && a.weights_ == b.weights_ &&
          a.features_ == b.features_;
 }

@@ -71,7 +71,7 @@ class GroupedMoments {
   friend GroupedMoments operator+(GroupedMoments a, const GroupedMoments& b) { return a += b; }
   friend GroupedMoments operator-(GroupedMoments a, const GroupedMoments& b) { return a -= b; }
   /// The same keys, with the same values and kinds, and the same names.
-  friend bool operator==(const GroupedMoments& a, const GroupedMoments& b) noexcept;
+  friend bool operator==(const GroupedMoments& a, const GroupedMoments& b);
 
   /// Number of groups.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
