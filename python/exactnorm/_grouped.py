@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any, Self, SupportsIndex
@@ -17,11 +16,12 @@ from exactnorm._inputs import Source
 from exactnorm._keys import read_keys, split_table
 from exactnorm._learn import add, shape_and_names
 from exactnorm._moments import Moments
+from exactnorm._state import State
 
 Key = int | str
 
 
-class GroupedMoments:
+class GroupedMoments(State):
     """Moments of every group of rows that have the same key, learned in one pass.
 
     Each group's Moments are, to the bit, those of its rows alone. States add up and can be taken apart, as
@@ -62,19 +62,14 @@ class GroupedMoments:
     array([4, 4])
     """
 
-    __slots__ = ("__weakref__", "_impl")
+    __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # it changes
 
+    _core_type = _core.GroupedMoments
     _impl: _core.GroupedMoments
 
     def __init__(self, shape: SupportsIndex | Iterable[SupportsIndex] = (), names: Names = None) -> None:
         self._impl = _core.GroupedMoments(ints_of(shape), names_of(names))
-
-    @classmethod
-    def _of(cls, core: _core.GroupedMoments) -> Self:
-        grouped = object.__new__(cls)
-        grouped._impl = core
-        return grouped
 
     @classmethod
     def from_data(
@@ -221,63 +216,6 @@ class GroupedMoments:
         if not isinstance(other, GroupedMoments):
             return NotImplemented
         return self._impl.equals(other._impl)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the features."""
-        return self._impl.shape
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """The features' names in C order, if they have any."""
-        return tuple(self._impl.names) or None
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the data had weights."""
-        return self._impl.weighted
-
-    @property
-    def digest(self) -> str:
-        """Digest of shape, keys, sums and counts, names apart: what to compare between machines."""
-        return self._impl.digest
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state as a JSON document, which `exactnorm.load` reads.
-
-        The file is replaced at once: a reader sees the old or the new one.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written; it is as it was.
-        """
-        self._impl.save(os.fsencode(path))
-
-    def to_bytes(self) -> bytes:
-        """Return the state as a CBOR document, which `exactnorm.from_bytes` reads. Same state, same bytes."""
-        return self._impl.to_bytes()
-
-    def copy(self) -> Self:
-        """Return an object of its own with the same state."""
-        return self._of(self._impl.copy())
-
-    def __copy__(self) -> Self:
-        return self.copy()
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self.copy()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._from_document, (self.to_bytes(),)
-
-    @classmethod
-    def _from_document(cls, document: bytes) -> Self:
-        """Unpickle."""
-        core = _core.from_bytes(document)
-        if not isinstance(core, _core.GroupedMoments):
-            raise _core.StateError("expected the state of GroupedMoments, got another")
-        return cls._of(core)
 
     def __repr__(self) -> str:
         return _html.grouped_text(self)

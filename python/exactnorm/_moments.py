@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from types import EllipsisType
 from typing import Any, Self, SupportsIndex
@@ -17,13 +16,14 @@ from exactnorm._inputs import Source
 from exactnorm._learn import add, learn
 from exactnorm._plot import plot_features
 from exactnorm._sparse import Sparse
+from exactnorm._state import State
 from exactnorm._warn import warn
 
 _MOST_NAMED = 20
 _KINDS = ("finite", "nan", "null", "posinf", "neginf")
 
 
-class Moments:
+class Moments(State):
     """The exact sums of x and of x² of each feature, and how many values of each kind there were.
 
     Two Moments of the same values are equal, whatever the order, the batches and the machines. They add up,
@@ -60,19 +60,14 @@ class Moments:
     True
     """
 
-    __slots__ = ("__weakref__", "_impl")
+    __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # it changes
 
+    _core_type = _core.Moments
     _impl: _core.Moments
 
     def __init__(self, shape: SupportsIndex | Iterable[SupportsIndex] = (), names: Names = None) -> None:
         self._impl = _core.Moments(ints_of(shape), names_of(names))
-
-    @classmethod
-    def _of(cls, core: _core.Moments) -> Self:
-        moments = object.__new__(cls)
-        moments._impl = core
-        return moments
 
     @classmethod
     def from_data(
@@ -391,63 +386,6 @@ class Moments:
     def _count(self, kind: str) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = self._impl.counts()[_KINDS.index(kind), ...]
         return counts.astype(np.int64)  # a copy, and not C's long long, which numpy prints as another type
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the features."""
-        return self._impl.shape
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """The features' names in C order, if they have any."""
-        return tuple(self._impl.names) or None
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the data had weights."""
-        return self._impl.weighted
-
-    @property
-    def digest(self) -> str:
-        """Digest of shape, sums and counts, names apart: what to compare between machines."""
-        return self._impl.digest
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state as a JSON document, which `exactnorm.load` reads.
-
-        The file is replaced at once: a reader sees the old or the new one.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written; it is as it was.
-        """
-        self._impl.save(os.fsencode(path))
-
-    def to_bytes(self) -> bytes:
-        """Return the state as a CBOR document, which `exactnorm.from_bytes` reads. Same state, same bytes."""
-        return self._impl.to_bytes()
-
-    def copy(self) -> Self:
-        """Return an object of its own with the same state."""
-        return self._of(self._impl.copy())
-
-    def __copy__(self) -> Self:
-        return self.copy()
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self.copy()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._from_document, (self.to_bytes(),)
-
-    @classmethod
-    def _from_document(cls, document: bytes) -> Self:
-        """Unpickle."""
-        core = _core.from_bytes(document)
-        if not isinstance(core, _core.Moments):
-            raise _core.StateError("expected the state of Moments, got another")
-        return cls._of(core)
 
     def __repr__(self) -> str:
         return _html.moments_text(self)

@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <exactnorm/exactnorm.hpp>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 #include "documents.hpp"
+#include "support/message_of.hpp"
 
 namespace {
 
@@ -26,15 +26,6 @@ using exactnorm::UpdateOptions;
 using ::testing::HasSubstr;
 using Integers = std::vector<std::int64_t>;
 using Strings = std::vector<std::string_view>;
-
-std::string message_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return {};
-}
 
 GroupedMoments of(const std::vector<double>& x, const exactnorm::RowKeys& keys, UpdateOptions options = {}) {
   GroupedMoments grouped;

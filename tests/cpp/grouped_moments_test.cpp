@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "strided_array.hpp"
+#include "support/message_of.hpp"
 
 namespace {
 
@@ -35,15 +36,6 @@ using exactnorm::UpdateOptions;
 using ::testing::HasSubstr;
 using Integers = std::vector<std::int64_t>;
 using Strings = std::vector<std::string_view>;
-
-std::string message_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return {};
-}
 
 // Rows i of a view, of rank 1 or more.
 TensorView row(TensorView view, std::int64_t i) {
