@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +16,6 @@ NDArray = npt.NDArray[Any]
 
 _BLOCK_BYTES = 1 << 18  # of a result, so that the second step finds in the cache what the first has written
 _MOST_NAMED = 20
-_WEIGHT = re.compile(rb"fweight(?:[\x60-\x77]|\x78.|\x79..)(0x[0-9a-f]+p[+-][0-9]+)", re.DOTALL)
 
 
 class Exact:
@@ -55,7 +53,7 @@ class Exact:
     @property
     def n_samples_seen(self) -> Any:
         """How many values were not NaN, or their weights: a number if it is the same for all features."""
-        seen = _weights(self.moments) if self.moments.weighted else self.moments.count
+        seen = self.moments._impl.weight_sums() if self.moments.weighted else self.moments.count
         return seen[0] if (seen == seen[0]).all() else seen
 
 
@@ -74,19 +72,6 @@ class Converted:
 
     def layer(self, dtype: np.dtype[Any]) -> None:
         """Return none: a layer divides by the root of its variance, which is not always this scale."""
-
-
-def _weights(moments: Moments) -> NDArray:
-    """Sum of the weights of each feature, rounded once. Only the document has it."""
-    sums = _WEIGHT.findall(moments.to_bytes())[: moments.shape[0]]  # names, which come later, may look alike
-    return np.array([_rounded(text.decode()) for text in sums])
-
-
-def _rounded(number: str) -> float:
-    try:
-        return float.fromhex(number)
-    except OverflowError:
-        return np.inf
 
 
 def learn_frame(moments: Moments, frame: Any, weights: NDArray | None) -> bool:

@@ -9,6 +9,7 @@
 
 #include <exactnorm/state.hpp>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -185,6 +186,23 @@ void bind_moments(nb::module_& module) {
                    "tuple[numpy.typing.NDArray[numpy.floating], list[str]]"))
       .def("counts", &counts, "(5, *shape): finite, nan, null, posinf, neginf.",
            nb::sig("def counts(self) -> numpy.typing.NDArray[numpy.int64]"))
+      .def(
+          "weight_sums",
+          [](PyMoments& self) {
+            Shape shape;
+            std::vector<double> sums;
+            locked({&self.mutex}, [&] {
+              shape = self.value.shape();
+              sums.resize(self.value.size());
+              const std::vector<ExactSum>& weights = self.value.weights();
+              std::transform(weights.begin(), weights.end(), sums.begin(), [](const ExactSum& sum) {
+                return rounded_quotient<double>(sum, ExactSum::from_integer(1));
+              });
+            });
+            return nb::cast(to_numpy(std::move(sums), shape));
+          },
+          "Sum of the weights of each feature, rounded once; 0 if not weighted.",
+          nb::sig("def weight_sums(self) -> numpy.typing.NDArray[numpy.float64]"))
       .def_prop_ro(
           "shape",
           [](PyMoments& self) {
