@@ -1,0 +1,41 @@
+"""What errors and warnings look like: a line each, on stderr."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Errors and warnings as a line each, on stderr."""
+    failure: Exception | None = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", RuntimeWarning)
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise  # whoever read stdout has gone; typer ends quietly
+        except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+            failure = error
+    for warning in caught:
+        _complain(f"warning: {warning.message}")
+    if failure is not None:
+        _complain(_message(failure))
+        raise typer.Exit(1) from failure
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _complain(message: str) -> None:
+    typer.echo(f"exactnorm: {' '.join(message.split())}", err=True)

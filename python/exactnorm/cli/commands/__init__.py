@@ -1,0 +1,1 @@
+"""The commands: their arguments and their help, one to a file."""
