@@ -95,7 +95,7 @@ class _ArrowTable(Frame):
         columns, fields = list(table.columns), list(table.schema)
         results = normalize(table.select(chosen), table.num_rows)
         for i, values in zip(chosen, results, strict=True):
-            columns[i] = _arrow_column(columns[i], values)
+            columns[i] = arrow_column(columns[i], values)
             fields[i] = fields[i].with_type(columns[i].type)
         schema = import_module("pyarrow").schema(fields, table.schema.metadata)
         return type(table).from_arrays(columns, schema=schema)
@@ -112,7 +112,7 @@ class _ArrowReader(Frame):
         return _arrow_kind(self._types[i])
 
     def replaced(self, chosen: Sequence[int], normalize: Normalize) -> Any:
-        schema = _arrow_schema(self._reader.schema, chosen, self._dtype)
+        schema = arrow_schema(self._reader.schema, chosen, self._dtype)
         batches = (_ArrowTable(batch).replaced(chosen, normalize) for batch in self._reader)
         return type(self._reader).from_batches(schema, batches)
 
@@ -125,7 +125,7 @@ def _arrow_kind(of: Any) -> Kind:
     return Kind(width, types.is_integer(of) or types.is_floating(of))
 
 
-def _arrow_schema(schema: Any, chosen: Sequence[int], dtype: str) -> Any:
+def arrow_schema(schema: Any, chosen: Sequence[int], dtype: str) -> Any:
     """Return the schema that a table has with these columns normalized."""
     pa = import_module("pyarrow")
     number = pa.type_for_alias(dtype)
@@ -138,7 +138,7 @@ def _arrow_schema(schema: Any, chosen: Sequence[int], dtype: str) -> Any:
     return schema
 
 
-def _arrow_column(column: Any, values: NDArray) -> Any:
+def arrow_column(column: Any, values: NDArray) -> Any:
     """Return values in the type of a column, list or not, and null where it is."""
     pa = import_module("pyarrow")
     if pa.types.is_fixed_size_list(column.type):
@@ -148,7 +148,7 @@ def _arrow_column(column: Any, values: NDArray) -> Any:
         elements = column.values.slice(column.offset * width, len(column) * width)
         nulls = column.is_null() if column.null_count else None
         return pa.FixedSizeListArray.from_arrays(
-            _arrow_column(elements, values.reshape(-1)), width, mask=nulls
+            arrow_column(elements, values.reshape(-1)), width, mask=nulls
         )
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -306,7 +306,7 @@ def _pandas_column(column: Any, values: NDArray) -> Any:
     pd = import_module("pandas")
     if hasattr(column.dtype, "pyarrow_dtype"):
         array = import_module("pyarrow").array(column.array)
-        values = pd.arrays.ArrowExtensionArray(_arrow_column(array, values))
+        values = pd.arrays.ArrowExtensionArray(arrow_column(array, values))
     elif not isinstance(column.dtype, np.dtype) and not hasattr(column.dtype, "subtype"):
         if values.dtype.name not in ("float32", "float64"):
             raise ValueError(
@@ -360,7 +360,7 @@ def _value_like(value: Any, values: NDArray) -> Any:
     if library == "polars":
         return _polars_column(value, values)
     if library == "pyarrow":
-        return _arrow_column(value, values)
+        return arrow_column(value, values)
     array = _dense(value)
     values = values.reshape(array.values.shape)
     return values if array.valid is None else np.ma.MaskedArray(values, mask=~array.valid)

@@ -121,6 +121,30 @@ std::unique_ptr<PyMoments> moments_of(PyGrouped& self, const Key& key) {
   }));
 }
 
+/// Some features of some groups, as one Moments of shape (groups, features).
+Moments stacked(const GroupedMoments& all, const std::vector<std::size_t>& groups,
+                const std::vector<std::size_t>& features, std::vector<std::string> names) {
+  std::vector<Feature> kept;
+  std::vector<ExactSum> weights;
+  kept.reserve(groups.size() * features.size());
+  for (const std::size_t group : groups) {
+    if (group >= all.size()) {
+      throw nb::index_error();
+    }
+    for (const std::size_t feature : features) {
+      if (feature >= all.features(group).size()) {
+        throw nb::index_error();
+      }
+      kept.push_back(all.features(group)[feature]);
+      if (all.weighted()) {
+        weights.push_back(all.weights(group)[feature]);
+      }
+    }
+  }
+  const Shape shape{static_cast<std::int64_t>(groups.size()), static_cast<std::int64_t>(features.size())};
+  return Moments::from_parts(shape, std::move(names), std::move(kept), std::move(weights));
+}
+
 bool contains(PyGrouped& self, const Key& key) {
   return locked_briefly(self.mutex, [&] {
     const auto* number = std::get_if<std::int64_t>(&key);
@@ -183,6 +207,15 @@ void bind_grouped(nb::module_& module) {
            [](PyGrouped& self) { return locked_briefly(self.mutex, [&] { return self.value.size(); }); })
       .def("contains", &contains, "key"_a)
       .def("moments", &moments_of, "key"_a, "Throws IndexError.")
+      .def(
+          "stack",
+          [](PyGrouped& self, const std::vector<std::size_t>& groups,
+             const std::vector<std::size_t>& features, std::vector<std::string> names) {
+            return std::make_unique<PyMoments>(locked(
+                {&self.mutex}, [&] { return stacked(self.value, groups, features, std::move(names)); }));
+          },
+          "groups"_a, "features"_a, "names"_a,
+          "Some features of some groups, by their numbers: Moments of shape (groups, features).")
       .def("total",
            [](PyGrouped& self) {
              return std::make_unique<PyMoments>(locked({&self.mutex}, [&] { return self.value.total(); }));

@@ -25,6 +25,27 @@ class ConstantPolicy(StrEnum):
     raise_ = "raise"
 
 
+class Unknown(StrEnum):
+    """Of keys."""
+
+    raise_ = "raise"
+    global_ = "global"
+
+
+class Empty(StrEnum):
+    """Of columns without a value."""
+
+    refuse = "refuse"
+    pass_ = "pass"  # noqa: S105
+
+
+class Stream(StrEnum):
+    """Of what standard output gets."""
+
+    csv = "csv"
+    arrow = "arrow"
+
+
 class DType(StrEnum):
     """Of what is written."""
 
@@ -34,10 +55,10 @@ class DType(StrEnum):
 
 State = Annotated[str, typer.Argument(metavar="STATE", help="What adapt, or Python, has written.")]
 Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Parquet, CSV, .csv.gz or .csv.zst.")]
-Input = Annotated[str, typer.Argument(metavar="IN", help="Parquet, CSV, .csv.gz or .csv.zst.")]
+Input = Annotated[str, typer.Argument(metavar="IN", help="A file, pattern, folder or URI, or -.")]
 StateOutput = Annotated[str, typer.Option("--output", "-o", metavar="STATE", help="The document to write.")]
 Output = Annotated[
-    str, typer.Option("--output", "-o", metavar="OUT", help="The file to write, of these kinds.")
+    str, typer.Option("--output", "-o", metavar="OUT", help="The file or URI to write, or a folder, or -.")
 ]
 Columns = Annotated[
     str | None,

@@ -53,7 +53,7 @@ class Plan(NamedTuple):
         for name in self.schema.names:
             if name in self.partitions:
                 value, kind = dict(location.partitions)[name], self.schema.field(name).type
-                batch = batch.append_column(name, _repeated(value, kind, len(batch)))
+                batch = batch.append_column(name, repeated(value, kind, len(batch)))
         return batch
 
     def settings(self) -> Mapping[str, Any]:
@@ -84,7 +84,7 @@ def plan(
     for location, schema, guessed in schemas:
         for name, kind in zip(schema.names, schema.types, strict=True):
             seen.setdefault(name, []).append(Seen(location.name, kind, guessed))
-    partitions = _partitions([location for location, _, _ in schemas], seen)
+    partitions = partition_columns([location for location, _, _ in schemas], seen)
     others = [name for name in (wanted.by, wanted.weights) if name is not None]
     numbers = [name for name, places in seen.items() if _are_numbers(places) and name not in others]
     if wanted.learned is not None:
@@ -117,7 +117,7 @@ def _as_keys(places: Sequence[Seen]) -> list[Seen]:
     return [place._replace(type=pa.string()) if place.guessed else place for place in places]
 
 
-def _partitions(locations: Sequence[Location], stored: Collection[str]) -> dict[str, list[Seen]]:
+def partition_columns(locations: Sequence[Location], stored: Collection[str]) -> dict[str, list[Seen]]:
     """Find the columns that only folders' names have: of integers, if all their values are."""
     values: dict[str, list[tuple[str, str | None]]] = {}
     for location in locations:
@@ -136,6 +136,6 @@ def _type_of(values: Sequence[str | None]) -> pa.DataType:
     return pa.int64() if are_integers else pa.string()
 
 
-def _repeated(value: str | None, kind: pa.DataType, rows: int) -> pa.Array:
+def repeated(value: str | None, kind: pa.DataType, rows: int) -> pa.Array:
     is_integer = value is not None and pa.types.is_integer(kind)
     return pa.repeat(pa.scalar(int(value or 0) if is_integer else value, kind), rows)

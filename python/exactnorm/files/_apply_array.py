@@ -1,0 +1,55 @@
+"""Arrays in files through a state, into files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+from exactnorm._apply import numpy_dtype
+from exactnorm._grouped import GroupedMoments
+from exactnorm._moments import Moments
+from exactnorm._normalization import Normalization
+from exactnorm.files._by_layer import How, check_dtype
+from exactnorm.files._numpy import StoredArray
+
+
+def array_layer(state: Moments | GroupedMoments | Normalization, how: How) -> Normalization:
+    """Return the layer for arrays: of Moments, for as many last axes as they have."""
+    if isinstance(state, GroupedMoments):
+        raise ValueError("states of groups go with tables, not with arrays")
+    if isinstance(state, Normalization):
+        config = {**state.get_config(), **how.settings}
+        check_dtype(config)
+        if not how.settings:
+            return state
+        layer = Normalization(**config)
+        if config["mean"] is None:
+            layer.adapt(state.moments)
+        return layer
+    check_dtype(how.settings)
+    rank = len(state.shape)
+    layer = Normalization(**how.settings, axis=tuple(range(-rank, 0)) or None)
+    layer.adapt(state)
+    return layer
+
+
+def write_array(layer: Normalization, array: StoredArray, how: How, file: IO[bytes]) -> Iterator[int]:
+    """Write an array normalized, as .npy; tell the number of rows after each piece.
+
+    Raises
+    ------
+    ValueError
+        For an array of another shape, and a layer that keeps the axis of rows.
+    """
+    layer._impl.prepare_call(array.shape)
+    if 0 in layer._impl.axes:
+        raise ValueError("the layer keeps the first axis, along which files are read")
+    dtype = numpy_dtype(layer._impl.dtype)
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    act = layer.inverse if how.inverse else layer
+    for piece in array.pieces(array.batch_rows()):
+        file.write(act(piece, threads=how.threads).data)
+        yield len(piece)

@@ -1,0 +1,227 @@
+"""Files read as one table, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from exactnorm.files._columns import Seen, common_schema, is_number
+from exactnorm.files._locations import Location
+from exactnorm.files._plan import partition_columns, repeated
+from exactnorm.files._readers import TableReader, naming
+from exactnorm.files._tables import open_table
+
+
+class WrongGuessError(Exception):
+    """A value was not of the type that its column seemed to have."""
+
+
+class Part(NamedTuple):
+    """Rows of a table, and where they are from."""
+
+    batch: pa.RecordBatch
+    name: str
+    """Of the file."""
+    row: int
+    """The number of the first of them in it, from 0."""
+    done: float
+    """Which part of all files has been read, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How to read text, which says little about types."""
+
+    numbers: Collection[str] = ()
+    """Columns to read as float64. To calculate with, that is as good as int64, and it needs no second try."""
+    strings: Collection[str] = ()
+    """Columns to read as the text that they are."""
+    as_text: bool = False
+    """Whether to read so all other columns of CSV files."""
+
+
+class OneTable:
+    """Files as one table, with the columns that only their folders' names have.
+
+    Parameters
+    ----------
+    locations : sequence of Location
+        At least one.
+    partitions : collection of str
+        Which columns of folders' names to add.
+    threads : int, optional
+        How many decode.
+
+    Raises
+    ------
+    ValueError
+        For columns that are missing or have another type in one of the files; files that are not what their
+        names say.
+    OSError
+        For files that cannot be read.
+    """
+
+    def __init__(
+        self, locations: Sequence[Location], partitions: Collection[str], threads: int | None
+    ) -> None:
+        self._locations, self._threads = list(locations), threads
+        self._wishes = Wishes()
+        self._csv = {location.name for location in locations if location.format == "csv"}
+        self._sizes = [_size(location) for location in locations]
+        self._seen: dict[str, list[Seen]] = {}
+        self._first: pa.Schema | None = None
+        self._guesses = 0
+        for location in locations:
+            reader = open_table(location, threads=1)
+            self._first = self._first or reader.schema
+            self._guesses += reader.guessed
+            for name, kind in zip(reader.schema.names, reader.schema.types, strict=True):
+                self._seen.setdefault(name, []).append(Seen(location.name, kind, reader.guessed))
+        stored = list(self._seen)
+        self._partitions = {
+            name: seen
+            for name, seen in partition_columns(self._locations, stored).items()
+            if name in partitions
+        }
+        self._widened: dict[str, pa.DataType] = {}
+
+    @property
+    def name(self) -> str:
+        """Of the first file."""
+        return self._locations[0].name
+
+    @property
+    def names(self) -> list[str]:
+        """All columns."""
+        return [*self._seen, *self._partitions]
+
+    @property
+    def stored(self) -> list[str]:
+        """The columns that are in the files."""
+        return list(self._seen)
+
+    @property
+    def bytes(self) -> int:
+        """Of all files; 0 if that is not known."""
+        return sum(self._sizes)
+
+    def read_as(self, wishes: Wishes) -> None:
+        """Say how to read text."""
+        self._wishes = wishes
+
+    def may_restart(self, columns: Sequence[str]) -> bool:
+        """Whether a type may turn out to be wrong after some rows."""
+        return self._guesses > 0 and any(
+            self._wish(name, seen) is None for name in columns for seen in self._seen.get(name, ())
+        )
+
+    def schema(self, columns: Sequence[str]) -> pa.Schema:
+        """Return the types of some columns."""
+        places: dict[str, list[Seen]] = {}
+        for name in columns:
+            seen = self._seen.get(name, self._partitions.get(name, []))
+            places[name] = _agreed([self._as_read(name, place) for place in seen])
+        kinds = common_schema(places, [location.name for location in self._locations])
+        assert self._first is not None  # noqa: S101 - there is a file
+        given = {field.name: field for field in self._first}
+        fields = [given.get(field.name, field).with_type(field.type) for field in kinds]
+        return pa.schema(fields, self._first.metadata)
+
+    def parts(self, columns: Sequence[str]) -> Iterator[Part]:
+        """Give all rows of some columns.
+
+        Raises
+        ------
+        WrongGuessError
+            If all must be read again from the start, now that more is known about their types.
+        """
+        schema = self.schema(columns)
+        stored = [name for name in columns if name in self._seen]
+        before = 0
+        for location, size in zip(self._locations, self._sizes, strict=True):
+            row = 0
+            with naming(location.name):
+                reader = self._open(location, schema)
+                try:
+                    for piece in reader.pieces(stored):
+                        batch = self._completed(piece.batch, schema, location)
+                        done = (before + piece.done * size) / self.bytes if self.bytes else 0.0
+                        yield Part(batch, location.name, row, done)
+                        row += batch.num_rows
+                except pa.ArrowInvalid as error:
+                    self._widen(reader, error)
+                    raise WrongGuessError from error
+            before += size
+
+    def _widen(self, reader: TableReader, error: pa.ArrowInvalid) -> None:
+        """Change the type of the column that gave this error, or raise an error that names the column."""
+        old = reader.schema
+        reader.widen(error)
+        new = zip(reader.schema.names, reader.schema.types, strict=True)
+        self._widened |= {name: kind for name, kind in new if old.field(name).type != kind}
+
+    def _open(self, location: Location, schema: pa.Schema) -> TableReader:
+        reader = open_table(
+            location, self._wishes.numbers, as_text=self._wishes.as_text, threads=self._threads
+        )
+        if reader.guessed:
+            wanted = {field.name: field.type for field in schema}
+            reader.schema = pa.schema(
+                [field.with_type(wanted.get(field.name, field.type)) for field in reader.schema]
+            )
+        return reader
+
+    def _completed(self, batch: pa.RecordBatch, schema: pa.Schema, location: Location) -> pa.RecordBatch:
+        """Return a batch with all columns, of the types that they have in all files."""
+        values = dict(location.partitions)
+        columns = []
+        for field in schema:
+            if field.name in self._partitions:
+                columns.append(repeated(values[field.name], field.type, batch.num_rows))
+            else:
+                column = batch.column(field.name)
+                columns.append(column if column.type == field.type else column.cast(field.type))
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _wish(self, name: str, seen: Seen) -> pa.DataType | None:
+        """Return the type to read a column as, if its own is a guess and does not matter."""
+        if name in self._partitions:
+            return pa.string() if name in self._wishes.strings else None
+        if not seen.guessed:
+            return None
+        if name in self._wishes.numbers:
+            return pa.float64()
+        is_text = name in self._wishes.strings or self._wishes.as_text
+        return pa.string() if is_text and seen.path in self._csv else None
+
+    def _as_read(self, name: str, seen: Seen) -> Seen:
+        wish = self._wish(name, seen)
+        if wish is None and seen.guessed:
+            wish = self._widened.get(name)
+        return seen if wish is None else seen._replace(type=wish)
+
+
+def part_of(location: Location, base: str) -> Location:
+    """Leave out the partitions that a folder's own name tells: those of all files in it."""
+    count = sum(part.find("=") > 0 for part in PurePosixPath(base).parts)
+    return replace(location, partitions=location.partitions[count:])
+
+
+def _agreed(places: list[Seen]) -> list[Seen]:
+    """Give guesses that differ a type that goes for all of them: float64 for numbers, or text."""
+    kinds = {place.type for place in places if not pa.types.is_null(place.type)}
+    if len(kinds) < 2 or not all(place.guessed for place in places):
+        return places
+    wide = pa.float64() if all(map(is_number, kinds)) else pa.string()
+    return [place._replace(type=wide) for place in places]
+
+
+def _size(location: Location) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return location.stamp()[0]
+    return 0
