@@ -64,7 +64,7 @@ def refused(*arguments: str, status: int = 1) -> str:
 
 
 def a_layer(**options: object) -> en.Normalization:
-    layer = en.Normalization(**options)  # type: ignore[arg-type]
+    layer = en.Normalization(**options)
     layer.adapt(en.load("stats.json"))
     return layer
 

@@ -194,4 +194,4 @@ def test_refusals() -> None:
     with pytest.raises(RuntimeError, match="not built"):
         to_c(en.Normalization())
     with pytest.raises(TypeError, match="expected an exactnorm"):
-        to_c(en.Moments())  # type: ignore[arg-type, unused-ignore]
+        to_c(en.Moments())
