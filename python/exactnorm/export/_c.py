@@ -122,12 +122,10 @@ def to_c(layer: Any, name: str = "exactnorm") -> str:
     --------
     >>> import exactnorm as en
     >>> from exactnorm.export import to_c
-    >>> layer = en.Normalization(mean=[1.0, 2.0], variance=[4.0, 0.25])
-    >>> layer.build((None, 2))
-    >>> print(to_c(layer, "flights").partition("divisor32")[2][:59])
-    [FLIGHTS_FEATURES] = {
-      0x1p+1f, /* 0 */
-      0x1p-1f, /* 1 */
+    >>> layer = en.Normalization()
+    >>> layer.adapt({"age": [31.0, 57.0], "income": [2.5, 3.5]})
+    >>> [line for line in to_c(layer, "people").splitlines() if "/* age */" in line]
+    ['  0x1.6p+5f, /* age */', '  0x1.ap+3f, /* age */', '  0x1.6p+5, /* age */', '  0x1.ap+3, /* age */']
     """
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"expected a name of letters, digits and _, beginning with a letter; got {name!r}")
