@@ -233,10 +233,17 @@ def test_an_option_of_another_format_is_refused() -> None:
     )
 
 
-def test_a_missing_package_is_named() -> None:
-    code = "import sys; sys.modules['onnx'] = None; " + MAIN
-    command = [sys.executable, "-c", code, "export", "stats.json", "-f", "onnx", "-o", "m.onnx"]
+@pytest.mark.parametrize(
+    ("package", "form", "said"),
+    [
+        ("onnx", "onnx", "exactnorm.onnx needs onnx: pip install 'exactnorm[onnx]'"),
+        ("keras", "keras", "exactnorm.export.to_keras needs keras: pip install 'exactnorm[keras]'"),
+        ("pyarrow", "c", "the command line needs pyarrow: pip install 'exactnorm[cli]'"),
+    ],
+)
+def test_a_missing_package_is_named(package: str, form: str, said: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; {MAIN}"
+    command = [sys.executable, "-c", code, "export", "stats.json", "-f", form, "-o", "out"]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
-    assert done.returncode == 1
-    assert done.stderr == "exactnorm: exactnorm.onnx needs onnx: pip install 'exactnorm[onnx]'\n"
-    assert not Path("m.onnx").exists()
+    assert (done.returncode, done.stderr) == (1, f"exactnorm: {said}\n")
+    assert not Path("out").exists()

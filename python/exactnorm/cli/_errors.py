@@ -20,8 +20,8 @@ def reporting() -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except BrokenPipeError:
-            raise  # whoever read stdout has gone; typer ends quietly
+        except (BrokenPipeError, ModuleNotFoundError):
+            raise  # whoever read stdout has gone, and typer ends quietly; main says what is missing
         except (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
             failure = error
     for warning in caught:
@@ -32,7 +32,7 @@ def reporting() -> Iterator[None]:
 
 
 def message_of(error: Exception) -> str:
-    """Return an error as a line, with the file it is about."""
+    """Return what went wrong, with the name of the file."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""States from files: one of them, of one group, or of all groups together."""
+"""States from files, of the kinds that a command wants."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def group_of(state: GroupedMoments, key: str, path: str) -> Moments:
     if key.removeprefix("-").isdecimal() and int(key) in state:
         return state[int(key)]
     few = ", ".join(map(str, state.keys()[:3]))
-    there = f": its keys are {few}{', …' if len(state) > 3 else ''}" if few else ", and no other"
-    raise ValueError(f"{path}: no key {key!r}{there}")
+    there = f"its keys are {few}{', …' if len(state) > 3 else ''}" if few else "it has none"
+    raise ValueError(f"{path}: no key {key!r}: {there}")
 
 
 def moments_of(state: Moments | Normalization, path: str) -> Moments:
@@ -58,3 +58,9 @@ def moments_of(state: Moments | Normalization, path: str) -> Moments:
         return state.moments
     except RuntimeError as error:
         raise ValueError(f"{path}: the layer has not learned anything ({error})") from error
+
+
+def load_moments(path: str) -> Moments | GroupedMoments:
+    """Load what can be added up: that of a layer is what it has learned. ValueError for one without that."""
+    state = load(path)
+    return moments_of(state, path) if isinstance(state, Normalization) else state
