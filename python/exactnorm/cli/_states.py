@@ -61,6 +61,6 @@ def moments_of(state: Moments | Normalization, path: str) -> Moments:
 
 
 def load_moments(path: str) -> Moments | GroupedMoments:
-    """Load what can be added up: that of a layer is what it has learned. ValueError for one without that."""
+    """Load what can be added up: of a layer, what it has learned."""
     state = load(path)
-    return moments_of(state, path) if isinstance(state, Normalization) else state
+    return state if isinstance(state, GroupedMoments) else moments_of(state, path)
