@@ -57,10 +57,8 @@ class Run:
         self._locations = list(locations)
         self._threads = threads_of(threads) or None
         self._on_bad_file, self._on_progress = on_bad_file, on_progress
-        self._rows, self._bytes, self._total = 0, 0.0, 0
-        for location in self._locations if on_progress is not None else ():
-            with contextlib.suppress(OSError, ValueError):
-                self._total += location.stamp()[0]
+        self._rows, self._bytes = 0, 0.0
+        self._sizes = {} if on_progress is None else {place.name: _size(place) for place in self._locations}
 
     def arrays(self, base: State | None) -> Moments:
         """Learn files that hold an array each."""
@@ -90,7 +88,8 @@ class Run:
         """Learn files that hold tables."""
         chosen = self._look(columns, base)
         learner = self._learner(chosen)
-        learner.add(chosen.schema.empty_table())
+        with naming(self._locations[0].name):
+            learner.add(chosen.schema.empty_table())
         assert learner.state is not None  # noqa: S101 - there was a table
         total = learner.state
         if base is not None:
@@ -142,7 +141,7 @@ class Run:
     def _all(self, chosen: Plan, record: Record, keeper: Checkpoint | None) -> State:
         for location in sorted(self._locations, key=lambda place: not _is_current(record, place)):
             if location.name in record.done:
-                self._bytes += location.stamp()[0] if self._on_progress is not None else 0
+                self._bytes += self._sizes.get(location.name, 0)
                 continue
             stamp = None if keeper is None else location.stamp()
             current = record.current if _is_current(record, location) else None
@@ -179,6 +178,7 @@ class Run:
                         self._advance(location, len(piece.batch), piece.done - before)
                         before = piece.done
                         yield _Step(learner.state, piece.position, reader.schema)
+                    self._advance(location, 0, 1 - before)
                     yield _Step(learner.state, None, reader.schema, is_end=True)
                     return
                 except pa.ArrowInvalid as error:
@@ -199,8 +199,18 @@ class Run:
         if self._on_progress is None:
             return
         self._rows += rows
-        self._bytes += part * location.stamp()[0]
-        self._on_progress(Progress(self._rows, self._bytes, self._total))
+        self._bytes += part * self._sizes[location.name]
+        self._on_progress(Progress(self._rows, self._bytes, sum(self._sizes.values())))
+
+
+def _size(location: Location) -> int:
+    """Return how many bytes it has; 0 for what cannot say, or will be found to be bad."""
+    if location.reader is not None:
+        return 0
+    try:
+        return location.stamp()[0]
+    except (OSError, ValueError):
+        return 0
 
 
 def _is_current(record: Record, location: Location) -> bool:
