@@ -122,7 +122,7 @@ def test_files_that_will_not_do() -> None:
     assert "none.parquet: No such file" in adapt_refused("in.parquet", "none.parquet")
     assert "none.parquet: No such file" in apply_refused("none.parquet")
     Path("folder.parquet").mkdir()
-    assert "folder.parquet: expected a regular file" in adapt_refused("folder.parquet")
+    assert "folder.parquet: no file that ends in" in adapt_refused("folder.parquet")
     assert "in.txt: expected a name" in adapt_refused("in.txt")
     assert "out.txt: expected a name" in apply_refused("in.parquet", out="out.txt")
     Path("cut.parquet").write_bytes(Path("in.parquet").read_bytes()[:-20])

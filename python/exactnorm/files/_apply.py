@@ -13,7 +13,6 @@ from exactnorm.files._applying import Application, OnProgress, State, Wanted
 from exactnorm.files._by_key import Unknown
 from exactnorm.files._by_layer import How
 from exactnorm.files._locations import STDIN, Location, filesystem_of, format_of, locate
-from exactnorm.files._one_table import part_of
 from exactnorm.files._sinks import STDOUT
 from exactnorm.files._tables import with_stdin
 
@@ -135,7 +134,7 @@ def apply(
         if is_folder:
             work.into_folder(locations, base, target)
         else:
-            work.into_file([part_of(location, base) for location in locations], target, *form)
+            work.into_file(locations, base, target, *form)
     return work.finish()
 
 

@@ -15,8 +15,10 @@ from exactnorm.files._by_layer import How, check_dtype
 from exactnorm.files._numpy import StoredArray
 
 
-def array_layer(state: Moments | GroupedMoments | Normalization, how: How) -> Normalization:
-    """Return the layer for arrays: of Moments, for as many last axes as they have."""
+def array_layer(
+    state: Moments | GroupedMoments | Normalization, how: How, shape: tuple[int, ...]
+) -> Normalization:
+    """Return the layer for arrays of a shape: of Moments, for as many last axes as they have."""
     if isinstance(state, GroupedMoments):
         raise ValueError("states of groups go with tables, not with arrays")
     if isinstance(state, Normalization):
@@ -29,8 +31,8 @@ def array_layer(state: Moments | GroupedMoments | Normalization, how: How) -> No
             layer.adapt(state.moments)
         return layer
     check_dtype(how.settings)
-    rank = len(state.shape)
-    layer = Normalization(**how.settings, axis=tuple(range(-rank, 0)) or None)
+    layer = Normalization(**how.settings, axis=tuple(range(-len(state.shape), 0)) or None)
+    layer.build((None, *shape[1:]))
     layer.adapt(state)
     return layer
 

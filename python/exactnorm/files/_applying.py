@@ -21,7 +21,7 @@ from exactnorm.files._by_layer import ByLayer, Features, How
 from exactnorm.files._columns import matching
 from exactnorm.files._learning import Progress
 from exactnorm.files._locations import Location
-from exactnorm.files._one_table import OneTable, Wishes, WrongGuessError
+from exactnorm.files._one_table import OneTable, Wishes, WrongGuessError, partitions_below
 from exactnorm.files._parallel import ahead
 from exactnorm.files._readers import naming
 from exactnorm.files._sinks import new_folder, opened
@@ -86,9 +86,9 @@ class Application:
                 raise ValueError(f"expected states of groups to apply by {wanted.by!r}, got one state")
 
     def into_file(
-        self, locations: Sequence[Location], target: str, form: str, compression: str | None
+        self, locations: Sequence[Location], base: str, target: str, form: str, compression: str | None
     ) -> None:
-        """Write all files as one."""
+        """Write all files as one, with the columns that the names of folders below the base tell."""
         self._total = sum(map(_size, locations))
         if open_array(locations[0]) is not None:
             if len(locations) > 1:
@@ -96,23 +96,23 @@ class Application:
             with opened(target, may_restart=False) as file:
                 self._array(locations[0], file, form)
             return
-        partitions = {name for location in locations for name, _ in location.partitions}
-        table = OneTable(locations, partitions, self._how.threads)
-        plan = self._plan(table, table.names, form)
+        below = partitions_below(base, locations)
+        table = OneTable(locations, below | self._keys(), self._how.threads)
+        columns = [name for name in table.names if name in table.stored or name in below]
+        plan = self._plan(table, columns, form)
         with opened(target, may_restart=table.may_restart(plan.read)) as file:
             self._table(table, plan, file, form, compression)
 
     def into_folder(self, locations: Sequence[Location], base: str, target: str) -> None:
         """Write each file for itself, in its place below a folder."""
         self._total = sum(map(_size, locations))
-        keys = [] if self._wanted.by is None else [self._wanted.by]
         with new_folder(target) as folder:
             for location in locations:
                 with folder.opened(PurePosixPath(location.path).relative_to(base)) as file:
                     if open_array(location) is not None:
                         self._array(location, file, location.format)
                         continue
-                    table = OneTable([location], keys, self._how.threads)
+                    table = OneTable([location], self._keys(), self._how.threads)
                     plan = self._plan(table, table.stored, location.format)
                     self._table(table, plan, file, location.format, location.compression)
 
@@ -121,6 +121,9 @@ class Application:
         for applier in self._appliers.values():
             applier.finish()
         return self._rows
+
+    def _keys(self) -> set[str]:
+        return set() if self._wanted.by is None else {self._wanted.by}
 
     def _plan(self, table: OneTable, columns: Sequence[str], form: str) -> _Plan:
         """Find what to do with a table of which these columns are to be written."""
@@ -208,7 +211,7 @@ class Application:
             array = open_array(location)
             assert array is not None  # noqa: S101 - checked before
             with self._naming_state():
-                layer = array_layer(self._state, self._how)
+                layer = array_layer(self._state, self._how, array.shape)
             before, size = self._bytes, _size(location)
             for rows in write_array(layer, array, self._how, file):
                 self._rows += rows

@@ -20,6 +20,7 @@ from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 from exactnorm._warn import warn
 from exactnorm.files._by_layer import Features, How, check_dtype, no_rows, policies
+from exactnorm.files._parallel import in_order
 
 NDArray = npt.NDArray[Any]
 Unknown = Literal["raise", "global"]
@@ -142,29 +143,32 @@ class ByKey:
     def _read(self, groups: npt.NDArray[np.intp]) -> None:
         """Read means and divisors of groups that come for the first time."""
         if groups.size > 0 and groups[-1] == len(self._keys):
-            total = self._state.total()._impl.select(self._features)
-            self._store(groups[-1:], lambda _: Moments._of(total))
+            total = Moments._of(self._state.total()._impl.select(self._features))
+            self._warnings += self._store(groups[-1:], lambda _: total)
             groups = groups[:-1]
         step = max(1, _CELLS // max(1, len(self._features)))
-        for first in range(0, len(groups), step):
-            own = groups[first : first + step]
-            self._store(own, partial(self._stacked, own))
+        parts = [groups[first : first + step] for first in range(0, len(groups), step)]
+        threads = self._how.threads or pa.cpu_count()
+        for _, warnings in in_order(
+            lambda own: self._store(own, partial(self._stacked, own)), parts, threads
+        ):
+            self._warnings += warnings
 
     def _stacked(self, groups: npt.NDArray[np.intp], names: bool) -> Moments:
         labels = [f"{name} of {self._keys[group]!r}" for group in groups for name in self._names if names]
         return Moments._of(self._state._impl.stack(groups.tolist(), self._features, labels))
 
-    def _store(self, groups: npt.NDArray[np.intp], moments: Callable[[bool], Moments]) -> None:
+    def _store(self, groups: npt.NDArray[np.intp], moments: Callable[[bool], Moments]) -> list[str]:
         """Keep means and divisors of groups, whose Moments come with names if there is something to say."""
         shape = (len(groups), len(self._features))
         learned = moments(False)
         empty = _empty(learned, self._config) if self._how.empty == "pass" else np.zeros(learned.shape, bool)
         try:
-            layer, complaints = self._adapted(learned, empty)
+            layer, warnings = self._adapted(learned, empty)
         except ValueError:
-            layer, complaints = self._adapted(moments(True), empty)
-        if complaints:
-            self._warnings += self._adapted(moments(True), empty)[1]
+            layer, warnings = self._adapted(moments(True), empty)
+        if warnings:
+            warnings = self._adapted(moments(True), empty)[1]
         empty = empty.reshape(shape)
         for wide, (means, divisors) in ((False, self._narrow), (True, self._wide)):
             mean, _, divisor = layer.statistics(wide)
@@ -172,6 +176,7 @@ class ByKey:
             means[groups] = np.where(empty, -0.0 if self._how.inverse else 0.0, mean.reshape(shape))
             divisors[groups] = np.where(empty, 1, divisor.reshape(shape))
         self._is_read[groups] = True
+        return warnings
 
     def _adapted(self, moments: Moments, empty: NDArray) -> tuple[_core.Normalization, list[str]]:
         """Return a layer for these Moments, with anything in the place of what is empty; and its warnings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -206,10 +206,10 @@ class OneTable:
         return seen if wish is None else seen._replace(type=wish)
 
 
-def part_of(location: Location, base: str) -> Location:
-    """Leave out the partitions that a folder's own name tells: those of all files in it."""
+def partitions_below(base: str, locations: Sequence[Location]) -> set[str]:
+    """Return the columns that the names of folders in a folder tell, but not that folder's own."""
     count = sum(part.find("=") > 0 for part in PurePosixPath(base).parts)
-    return replace(location, partitions=location.partitions[count:])
+    return {name for location in locations for name, _ in location.partitions[count:]}
 
 
 def _agreed(places: list[Seen]) -> list[Seen]:
