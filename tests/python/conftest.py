@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ with contextlib.suppress(ImportError):
     # TensorFlow and triton, with which torch compiles, each have an LLVM; loaded after TensorFlow's, triton's
     # aborts the process.
     import triton  # noqa: F401
+
+# Ray: no other interface than loopback, nothing sent home, and no warning of what it will do with GPUs.
+os.environ |= {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "reference")]

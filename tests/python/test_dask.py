@@ -183,6 +183,8 @@ def test_frames_without_rows_and_of_unknown_divisions() -> None:
     assert adapt(ddf[NUMBERS]).compute() == en.Moments.from_data(FRAME[NUMBERS])
     layer = layer_of(FRAME[list("abc")])
     pd.testing.assert_frame_equal(transform(ddf, layer).compute(), layer.transform_frame(ddf.compute()))
+    groups = en.GroupedMoments.from_data(FRAME[["a", "b"]], FRAME["key"])
+    assert adapt(ddf, columns=["a", "b"], by="key").compute() == groups
     nothing = adapt(ddf[ddf["a"] > 1e9], columns=["a"]).compute()
     assert nothing.names == ("a",)
     assert nothing.count == 0
