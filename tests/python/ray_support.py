@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,8 +21,7 @@ def local_ray() -> Iterator[None]:
         logging_level="ERROR",
     )
     logging.getLogger("ray.data").setLevel("CRITICAL")
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of its own settings
-        context = DataContext.get_current()
+    context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     try:

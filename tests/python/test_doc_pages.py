@@ -22,4 +22,14 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_there_is_a_page_for_each_framework() -> None:
     names = {page.stem for page in PAGES}
-    assert {"keras", "from-keras", "sklearn", "torch", "jax", "onnx", "dataframes", "display"} <= names
+    assert {
+        "keras",
+        "from-keras",
+        "sklearn",
+        "torch",
+        "jax",
+        "onnx",
+        "dataframes",
+        "display",
+        "engines",
+    } <= names

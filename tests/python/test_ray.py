@@ -22,8 +22,6 @@ from ray.data.preprocessor import PreprocessorNotFittedException
 from ray_support import local_ray
 from support import assert_same_bits
 
-pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning", "ignore::ResourceWarning")
-
 RNG = np.random.default_rng(9)
 ROWS = 1000
 TABLE = pa.table(
