@@ -1,4 +1,4 @@
-"""States from files, for commands that want one state."""
+"""States from files, of the kinds that a command wants."""
 
 from __future__ import annotations
 
@@ -14,3 +14,14 @@ def load_single(path: str) -> Moments | Normalization:
     if isinstance(state, GroupedMoments):
         raise ValueError(f"{path}: expected one state, got those of {len(state):,} groups")
     return state
+
+
+def load_moments(path: str) -> Moments | GroupedMoments:
+    """Load what can be added up: that of a layer is what it has learned. ValueError for one without that."""
+    state = load(path)
+    if not isinstance(state, Normalization):
+        return state
+    try:
+        return state.moments
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: {error}") from error
