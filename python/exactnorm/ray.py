@@ -41,7 +41,7 @@ def adapt(
     Parameters
     ----------
     ds : ray.data.Dataset
-        Of Arrow or pandas blocks.
+        Of Arrow or pandas blocks. If Ray does not know its columns yet, it runs the first block to see them.
     columns : sequence of str, optional
         What to learn. The default is all columns but those of keys and weights.
     by : str, optional
