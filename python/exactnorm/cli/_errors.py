@@ -20,9 +20,9 @@ def reporting() -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except BrokenPipeError:
-            raise  # whoever read stdout has gone; typer ends quietly
-        except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        except (BrokenPipeError, ModuleNotFoundError):
+            raise  # whoever read stdout has gone, and typer ends quietly; main says what is missing
+        except (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
             failure = error
     for warning in caught:
         complain(f"warning: {warning.message}")

@@ -11,13 +11,12 @@ import pyarrow.csv
 from exactnorm.files._blocks import Block, blocks, cut_csv
 from exactnorm.files._locations import Location
 from exactnorm.files._parallel import in_order
-from exactnorm.files._readers import Piece, naming_os_errors, pieces_of
+from exactnorm.files._readers import Piece, count_rows, naming_os_errors, pieces_of
 
 _GUESSED_FROM = 1 << 20  # bytes
 _WRONG_VALUE = re.compile(
     r"In CSV column #(?P<column>\d+): .*CSV conversion error.*: invalid value (?P<value>.*)", re.DOTALL
 )
-_ROW = re.compile(r"Row #(\d+)")
 
 
 class CsvReader:
@@ -66,13 +65,10 @@ class CsvReader:
         with naming_os_errors(self._location.name):
             try:
                 for block, table in in_order(parse, blocks(self._location, cut_csv, start), self._threads):
-                    rows += table.num_rows
+                    rows += table.num_rows + block.is_first  # with the header, as pyarrow counts
                     yield from pieces_of(table, None if self._location.compression else block.end, block.done)
             except pa.ArrowInvalid as error:
-                # A block counts its own rows.
-                raise pa.ArrowInvalid(
-                    _ROW.sub(lambda found: f"Row #{int(found[1]) + rows}", str(error))
-                ) from error
+                raise count_rows(error, None if start else rows) from error
 
     def widen(self, error: pa.ArrowInvalid) -> None:
         """See `TableReader`."""

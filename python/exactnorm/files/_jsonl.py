@@ -10,7 +10,7 @@ import pyarrow.json
 from exactnorm.files._blocks import Block, blocks, cut_lines
 from exactnorm.files._locations import Location
 from exactnorm.files._parallel import in_order
-from exactnorm.files._readers import Piece, naming_os_errors, pieces_of
+from exactnorm.files._readers import Piece, count_rows, naming_os_errors, pieces_of
 
 _GUESSED_FROM = 1 << 20  # bytes
 
@@ -40,10 +40,15 @@ class JsonLinesReader:
         def parse(block: Block) -> pa.Table:
             return _parse(block.text, wanted)
 
+        rows = 0
         with naming_os_errors(self._location.name):
-            for block, table in in_order(parse, blocks(self._location, cut_lines, start), self._threads):
-                end = None if self._location.compression else block.end
-                yield from pieces_of(table.select(columns), end, block.done)
+            try:
+                for block, table in in_order(parse, blocks(self._location, cut_lines, start), self._threads):
+                    rows += table.num_rows
+                    end = None if self._location.compression else block.end
+                    yield from pieces_of(table.select(columns), end, block.done)
+            except pa.ArrowInvalid as error:
+                raise count_rows(error, None if start else rows) from error
 
     def widen(self, error: pa.ArrowInvalid) -> None:
         """See `TableReader`."""

@@ -88,7 +88,8 @@ class Run:
         """Learn files that hold tables."""
         chosen = self._look(columns, base)
         learner = self._learner(chosen)
-        learner.add(chosen.schema.empty_table())
+        with naming(self._locations[0].name):
+            learner.add(chosen.schema.empty_table())
         assert learner.state is not None  # noqa: S101 - there was a table
         total = learner.state
         if base is not None:
@@ -177,6 +178,7 @@ class Run:
                         self._advance(location, len(piece.batch), piece.done - before)
                         before = piece.done
                         yield _Step(learner.state, piece.position, reader.schema)
+                    self._advance(location, 0, 1 - before)
                     yield _Step(learner.state, None, reader.schema, is_end=True)
                     return
                 except pa.ArrowInvalid as error:

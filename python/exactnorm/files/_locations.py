@@ -138,7 +138,8 @@ def _located(name: str) -> Iterable[Location]:
     if Path(path).is_dir():
         return _folder(name, None, path, _walk(path))
     if not os.path.lexists(path) and _PATTERN.search(path):
-        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = [match for match in found if not _is_hidden(Path(match).name)]
         if not matches:
             raise FileNotFoundError(2, "No file of this pattern", name)
         return [location for match in matches for location in _located(match)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+_ROW = re.compile(r"(Row #| in row )(\d+)(: |)")
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1 << 20
 
@@ -49,6 +51,17 @@ def pieces_of(table: pa.Table, position: int | None, done: float) -> Iterator[Pi
     batches = table.to_batches()
     for i, batch in enumerate(batches, 1):
         yield Piece(batch, position if i == len(batches) else None, done)
+
+
+def count_rows(error: pa.ArrowInvalid, before: int | None) -> pa.ArrowInvalid:
+    """Return an error of a block with rows counted in the file, or not at all if that is not known."""
+
+    def number(found: re.Match[str]) -> str:
+        return "" if before is None else f"{found[1]}{int(found[2]) + before}{found[3]}"
+
+    counted = pa.ArrowInvalid(_ROW.sub(number, str(error)))
+    counted.__dict__.update(error.__dict__)
+    return counted
 
 
 def batch_rows(schema: pa.Schema, columns: Sequence[str]) -> int:
