@@ -87,7 +87,7 @@ def adapt(
         groups = [tables[i : i + _STATES_PER_TASK] for i in range(0, len(tables), _STATES_PER_TASK)]
         tables = [add_up.remote(*group) for group in groups]
     total = [state for table in ray.get(tables) for state in _states(table)]
-    learned: Any = from_bytes(merge([nothing, *total]))
+    learned: Any = from_bytes(merge(total) or nothing)
     return learned
 
 

@@ -90,9 +90,8 @@ def test_keys_and_weights() -> None:
     weights = TABLE["weight"]
     expected = en.Moments.from_data(TABLE.select(NUMBERS), weights=weights)
     assert adapt(dataset(5), NUMBERS, weights="weight") == expected
-    table = TABLE.drop_columns("empty")
-    groups = en.GroupedMoments.from_data(table.select(["a", "b"]), table["key"], weights=weights)
-    assert adapt(dataset(200, table), by="key", weights="weight") == groups
+    groups = en.GroupedMoments.from_data(TABLE.select(["a", "b"]), TABLE["key"], weights=weights)
+    assert adapt(dataset(200), ["a", "b"], by="key", weights="weight") == groups
 
 
 def test_hundred_thousand_keys() -> None:
