@@ -9,6 +9,7 @@ import typer
 
 from exactnorm.cli.commands.adapt import adapt
 from exactnorm.cli.commands.apply import apply
+from exactnorm.cli.commands.report import report
 from exactnorm.cli.commands.show import show
 
 app = typer.Typer(
@@ -42,5 +43,5 @@ def _program(*, print_version: Version = False) -> None:
     """
 
 
-for command in (adapt, apply, show):
+for command in (adapt, apply, show, report):
     app.command()(command)
