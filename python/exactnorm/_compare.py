@@ -16,7 +16,7 @@ from exactnorm._normalization import Normalization
 from exactnorm._plot import MOST_ROWS, plot_drift
 
 Order = Literal["feature", "shift", "variance_ratio", "null_rate", "nan_rate"]
-_HEADER = ("feature", "shift/sd", "variance ratio", "null before", "null after", "NaN before", "NaN after")
+HEADER = ("feature", "shift/sd", "variance ratio", "null before", "null after", "NaN before", "NaN after")
 
 
 class DriftRow(NamedTuple):
@@ -111,15 +111,16 @@ class Drift:
         return plot_drift(self._rows, ax, at_least_one(most, "most") or MOST_ROWS)
 
     def __repr__(self) -> str:
-        return _html.table_text(_HEADER, [_cells(row) for row in self._rows])
+        return _html.table_text(HEADER, [cells_of(row) for row in self._rows])
 
     def _repr_html_(self) -> str:
         features = "1 feature" if len(self) == 1 else f"{len(self):,} features"
         caption = f"Drift of {features}: shifts in standard deviations of before"
-        return _html.table_html(_HEADER, [_cells(row) for row in self._rows], caption)
+        return _html.table_html(HEADER, [cells_of(row) for row in self._rows], caption)
 
 
-def _cells(row: DriftRow) -> list[str]:
+def cells_of(row: DriftRow) -> list[str]:
+    """Return a row as a table shows it."""
     numbers = [
         (row.shift, "+.4g" if row.shift else "g"),
         (row.variance_ratio, ".4g"),

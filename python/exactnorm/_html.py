@@ -182,23 +182,30 @@ def grouped_text(grouped: GroupedMoments) -> str:
     return f"<GroupedMoments of shape {grouped.shape}: {weighted}{grouped_summary(grouped)}{more}>"
 
 
-def grouped_html(grouped: GroupedMoments) -> str:
-    """Return the groups as a table: how many finite values, and the means of the first features."""
+def grouped_rows(grouped: GroupedMoments) -> tuple[list[str], Iterator[list[str]]]:
+    """Return a header, and a row a group: how many finite values, and the means of the first features."""
     labels = list(itertools.islice(_labels(grouped.names, grouped.shape), _FEW))
-    header = ["key", "count", *(f"mean of {label}" for label in labels)]
-    rows = []
-    for key, moments in itertools.islice(grouped.items(), MOST_ROWS):
+
+    def row(key: int | str, moments: Moments) -> list[str]:
         core = moments._impl
         finite = core.counts()[0].ravel()
         low, high = int(finite.min()), int(finite.max())
         mean = core.read("mean", "float64", "omit", "omit", 0)[0].ravel()[:_FEW]
-        rows.append(
-            [
-                str(key),
-                f"{low:,}" if low == high else f"{low:,} to {high:,}",
-                *(f"{value:.6g}".replace("nan", "NaN") for value in mean.tolist()),
-            ]
-        )
+        return [
+            str(key),
+            f"{low:,}" if low == high else f"{low:,} to {high:,}",
+            *(f"{value:.6g}".replace("nan", "NaN") for value in mean.tolist()),
+        ]
+
+    return ["key", "count", *(f"mean of {label}" for label in labels)], itertools.starmap(
+        row, grouped.items()
+    )
+
+
+def grouped_html(grouped: GroupedMoments) -> str:
+    """Return the groups as a table; see `grouped_rows`."""
+    header, every_row = grouped_rows(grouped)
+    rows = list(itertools.islice(every_row, MOST_ROWS))
     caption = f"GroupedMoments of {grouped_summary(grouped)}{', weighted' if grouped.weighted else ''}"
     notes = [("digest", grouped.digest)]
     if math.prod(grouped.shape) > _FEW:

@@ -25,7 +25,7 @@ class Keys(NamedTuple):
 
     def core(self) -> _core.Keys:
         """Return them, for C++."""
-        codes = np.ascontiguousarray(self.codes)
+        codes = np.require(self.codes, requirements=["C_CONTIGUOUS", "ALIGNED"])
         return _core.Keys(_core.View(codes, codes.dtype.name), self.dictionary)
 
 

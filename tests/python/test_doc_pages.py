@@ -12,6 +12,7 @@ PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if ">>>" in page.re
 
 
 @pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning")  # of torch, beside TensorFlow
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # of Keras
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -22,4 +23,14 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_there_is_a_page_for_each_framework() -> None:
     names = {page.stem for page in PAGES}
-    assert {"keras", "from-keras", "sklearn", "torch", "jax", "onnx", "dataframes", "display"} <= names
+    assert {
+        "keras",
+        "from-keras",
+        "sklearn",
+        "torch",
+        "jax",
+        "onnx",
+        "dataframes",
+        "display",
+        "export",
+    } <= names

@@ -19,6 +19,7 @@ MODULES = ["exactnorm", *(name for name in NAMES if not name.endswith(("._core",
 PUBLIC = [getattr(en, name) for name in en.__all__]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # of Keras
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings_of_modules(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -18,6 +18,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from support import unaligned
 
 AGE = [31.0, 57.0, 33.0, 12.0, 99.0]
 INCOME = [2.5, 1.5, 3.5, float("nan"), 1.0]
@@ -420,3 +421,8 @@ except KeyboardInterrupt:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "interrupted True\n"
+
+
+def test_keys_at_an_odd_address() -> None:
+    x, keys = np.arange(6.0), np.array([3, 1, 3, 2, 1, 3])
+    assert en.GroupedMoments.from_data(x, unaligned(keys)) == en.GroupedMoments.from_data(x, keys)

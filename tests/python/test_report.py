@@ -282,9 +282,9 @@ def test_a_layer_is_what_it_has_learned() -> None:
 
 def test_wrong_arguments() -> None:
     m = en.Moments.from_data({"a": [1.0], "b": [2.0]})
-    with pytest.raises(ValueError, match=r"expected equal shapes, got \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"A and B: expected equal shapes, got \(2,\) and \(3,\)"):
         en.report(m, en.Moments(shape=3))
-    with pytest.raises(ValueError, match="expected equal names, got a, b and a, c"):
+    with pytest.raises(ValueError, match="A and B: expected equal names, got a, b and a, c"):
         en.report(m, en.Moments(shape=2, names=["a", "c"]))
     with pytest.raises(TypeError, match="A: expected Moments, GroupedMoments or a Normalization, got a list"):
         en.report([1.0])  # type: ignore[arg-type]
@@ -322,13 +322,16 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path("b.html").read_text(encoding="utf-8") == drift
     en.GroupedMoments.from_data([1.0, 2.0], keys=[1, 2]).save("g.json")
     assert run("g.json", "-o", "g.html") == (0, "")
+    assert run("g.json", "-o", "g2.html", "--key", "2", "--title", "Two") == (0, "")
+    two = en.report(en.Moments.from_data(2.0), labels=["g.json"], title="Two")
+    assert Path("g2.html").read_text(encoding="utf-8") == two
 
     en.Normalization().save("layer.json")
     en.Moments(shape=3).save("c.json")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert run("a.json", "c.json", "-o", "a.html") == (
         1,
-        "exactnorm: expected equal shapes, got (1,) and (3,)\n",
+        "exactnorm: a.json and c.json: expected equal shapes, got (1,) and (3,)\n",
     )
     assert run("layer.json", "-o", "a.html") == (
         1,

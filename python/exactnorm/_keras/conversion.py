@@ -187,12 +187,22 @@ def _shared(layer: Any) -> dict[str, Any]:
 
 
 def _variance_for(epsilon: float, layer: Any) -> NDArray:
-    """Return a variance of which max(sqrt(variance), epsilon) is the layer's own divisor, to the last bit."""
     state = layer._state
     variance = state.learner.variance if state.given else layer._value(layer.adapt_variance)
     divisor = np.maximum(np.sqrt(variance), variance.dtype.type(layer._epsilon()))
     if state.is_unit:
         divisor = state.given[1] if state.given else layer._value(layer.adapt_divisor)
+    return variance_for(epsilon, variance, divisor, layer.name)
+
+
+def variance_for(epsilon: float, variance: NDArray, divisor: NDArray, name: str | None) -> NDArray:
+    """Return a variance of which max(sqrt(variance), epsilon) is this divisor, to the last bit.
+
+    Raises
+    ------
+    ValueError
+        Naming the layer and a feature for which there is none.
+    """
 
     def differs(variance: NDArray) -> NDArray:
         theirs = np.maximum(np.sqrt(variance), variance.dtype.type(epsilon))
@@ -203,7 +213,7 @@ def _variance_for(epsilon: float, layer: Any) -> NDArray:
     features = np.flatnonzero(differs(variance))
     if features.size:
         raise ValueError(
-            f"layer {layer.name!r} cannot be one of Keras's, which divides by {epsilon} at least: it divides "
+            f"layer {name!r} cannot be one of Keras's, which divides by {epsilon} at least: it divides "
             f"feature {features[0]} by {divisor.ravel()[features[0]]}"
             + (f", and {features.size - 1} more features" if features.size > 1 else "")
         )

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from exactnorm._onnx.scale import NDArray
+from exactnorm._scale import NDArray
 
 # What exporters leave between a layer's weights and its arithmetic; each gives the same bits everywhere.
 FOLDED = {"Clip", "Constant", "Identity", "Max", "Sqrt"}

@@ -12,7 +12,8 @@ from onnx import helper
 
 from exactnorm._normalization import Normalization
 from exactnorm._onnx.graphs import Values, dtype_named, dtype_of, model_input, operator_of, shape_of
-from exactnorm._onnx.scale import INPUTS, OUTPUTS, NDArray, computing_type, metadata_key, scale_of
+from exactnorm._onnx.metadata import metadata_key
+from exactnorm._scale import INPUTS, OUTPUTS, NDArray, computing_type, scale_of
 
 SCALER = "ai.onnx.ml.Scaler"
 

@@ -12,7 +12,8 @@ from onnx import helper, numpy_helper
 
 from exactnorm._normalization import Normalization
 from exactnorm._onnx.graphs import code_of, dtype_of, model_input, names_in, rename, shape_of, unused
-from exactnorm._onnx.scale import INPUTS, computing_type, layer_of, metadata_key, metadata_of, scale_of
+from exactnorm._onnx.metadata import metadata_key, metadata_of
+from exactnorm._scale import INPUTS, computing_type, layer_of, scale_of
 
 OLDEST_OPSET = 7  # the first whose arithmetic broadcasts as numpy's does
 

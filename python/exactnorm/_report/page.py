@@ -66,7 +66,12 @@ def report(
         raise ValueError(f"expected a label for each of {len(given)} states, got {len(called)}")
     states = [moments_of(state, label) for state, label in zip(given, called, strict=True)]
     moments = [learned for learned, _ in states]
-    drift = compare(*moments) if len(moments) == 2 else None
+    drift = None
+    if len(moments) == 2:
+        try:
+            drift = compare(*moments)
+        except ValueError as error:
+            raise ValueError(f"{called[0]} and {called[1]}: {error}") from error
     if title is None:
         title = " → ".join(called) if labels is not None else "Drift" if drift else "Moments"
     data = {

@@ -9,12 +9,16 @@ import typer
 
 from exactnorm.cli.commands.adapt import adapt
 from exactnorm.cli.commands.apply import apply
+from exactnorm.cli.commands.check import check
+from exactnorm.cli.commands.compare import compare
+from exactnorm.cli.commands.digest import digest
+from exactnorm.cli.commands.export import export
+from exactnorm.cli.commands.merge import merge
 from exactnorm.cli.commands.report import report
 from exactnorm.cli.commands.show import show
+from exactnorm.cli.commands.subtract import subtract
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown"
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 def _print_version(asked: bool) -> None:
@@ -30,7 +34,8 @@ Version = Annotated[
 
 
 @app.callback(
-    epilog="Exit status: 0; 1 if a file or its data will not do; 2 if an argument will not; 130 after Ctrl-C."
+    epilog="Exit status: 0; 1 if a file or its data will not do; 2 if an argument will not; "
+    "3 if compare finds the drift it is to fail for; 4 if adapt has left out bad files; 130 after Ctrl-C."
 )
 def _program(*, print_version: Version = False) -> None:
     """Learn the exact mean and variance of every column, and normalize with them.
@@ -43,5 +48,5 @@ def _program(*, print_version: Version = False) -> None:
     """
 
 
-for command in (adapt, apply, show, report):
+for command in (adapt, apply, merge, subtract, show, compare, digest, check, report, export):
     app.command()(command)

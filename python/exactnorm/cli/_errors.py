@@ -20,22 +20,24 @@ def reporting() -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except BrokenPipeError:
-            raise  # whoever read stdout has gone; typer ends quietly
-        except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        except (BrokenPipeError, ModuleNotFoundError):
+            raise  # whoever read stdout has gone, and typer ends quietly; main says what is missing
+        except (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
             failure = error
     for warning in caught:
-        _complain(f"warning: {warning.message}")
+        complain(f"warning: {warning.message}")
     if failure is not None:
-        _complain(_message(failure))
+        complain(message_of(failure))
         raise typer.Exit(1) from failure
 
 
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
+    """Return what went wrong, with the name of the file."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__
 
 
-def _complain(message: str) -> None:
+def complain(message: str) -> None:
+    """Print a line on stderr."""
     typer.echo(f"exactnorm: {' '.join(message.split())}", err=True)

@@ -32,10 +32,28 @@ class DType(StrEnum):
     float64 = "float64"
 
 
+class Order(StrEnum):
+    """Of a table of drift."""
+
+    shift = "shift"
+    variance_ratio = "variance_ratio"
+    null_rate = "null_rate"
+    nan_rate = "nan_rate"
+    feature = "feature"
+
+
 State = Annotated[str, typer.Argument(metavar="STATE", help="What adapt, or Python, has written.")]
 Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Parquet, CSV, .csv.gz or .csv.zst.")]
 Input = Annotated[str, typer.Argument(metavar="IN", help="Parquet, CSV, .csv.gz or .csv.zst.")]
 StateOutput = Annotated[str, typer.Option("--output", "-o", metavar="STATE", help="The document to write.")]
+States = Annotated[list[str], typer.Argument(metavar="STATES...", help="Documents of one kind.")]
+Documents = Annotated[
+    list[str], typer.Argument(metavar="STATES...", help="What adapt, or Python, has written.")
+]
+Before = Annotated[str, typer.Argument(metavar="A", help="A state.")]
+After = Annotated[str, typer.Argument(metavar="B", help="Another, of the same features.")]
+Key = Annotated[str | None, typer.Option(metavar="KEY", help="Of groups: the one with this key.")]
+Total = Annotated[bool, typer.Option("--total", metavar="", help="Of groups: all of them together.")]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT", help="The file to write, of these kinds.")
 ]
@@ -64,13 +82,11 @@ Epsilon = Annotated[
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object, with numbers in full.")]
 
 
-def split(columns: str | None) -> list[str] | None:
+def split(columns: str | None, option: str = "--columns") -> list[str] | None:
     """Return the names of a list like A,B,"C,D"; BadParameter for one that is empty or not distinct."""
     if columns is None:
         return None
     names = next(csv.reader([columns]), [])
     if not names or "" in names or len(set(names)) < len(names):
-        raise typer.BadParameter(
-            f"expected distinct names of columns, got {columns!r}", param_hint="--columns"
-        )
+        raise typer.BadParameter(f"expected distinct names of columns, got {columns!r}", param_hint=option)
     return names

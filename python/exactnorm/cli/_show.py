@@ -4,47 +4,54 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from exactnorm._html import feature_labels
+from exactnorm._documents import State
+from exactnorm._grouped import GroupedMoments
+from exactnorm._html import feature_labels, grouped_rows, grouped_summary
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
+from exactnorm.cli._tables import print_table
 
 _HEADER = ("feature", "count", "null", "NaN", "infinite", "mean", "sd", "")
 
 
-def as_json(state: Moments | Normalization) -> str:
+def as_json(state: State) -> str:
     """Return what is known, for machines. A number that is NaN or infinite is null."""
     known: dict[str, Any] = {"kind": type(state).__name__}
-    moments = _moments_of(state)
     if isinstance(state, Normalization):
         known["config"] = state.get_config()
-    if moments is not None:
-        known |= {
-            "shape": list(moments.shape),
-            "weighted": moments.weighted,
-            "digest": moments.digest,
-            "features": _features(moments),
-        }
+    learned = state if isinstance(state, GroupedMoments) else _moments_of(state)
+    if learned is not None:
+        known |= {"shape": list(learned.shape), "weighted": learned.weighted, "digest": learned.digest}
+    if isinstance(learned, Moments):
+        known["features"] = _features(learned)
+    elif learned is not None:
+        known["groups"] = [{"key": key, "features": _features(group)} for key, group in learned.items()]
     return json.dumps(known, allow_nan=False, ensure_ascii=False)
 
 
-def print_state(state: Moments | Normalization) -> None:
-    """Print a table: drawn on a terminal, plain elsewhere."""
+def print_state(state: State) -> None:
+    """Print a table: a row for each feature, or for each group."""
+    if isinstance(state, GroupedMoments):
+        _print_groups(state)
+        return
     moments = _moments_of(state)
     rows = [] if moments is None else [_cells(feature) for feature in _features(moments)]
-    title = repr(state).strip("<>")
     digest = [] if moments is None else [f"digest {moments.digest}"]
-    if sys.stdout.isatty():
-        _print_table(title, rows, digest)
-    else:
-        print(title, *_lines([_HEADER, *rows]), *digest, sep="\n")  # noqa: T201
+    print_table(repr(state).strip("<>"), _HEADER, rows, digest)
+
+
+def _print_groups(state: GroupedMoments) -> None:
+    header, rows = grouped_rows(state)
+    notes = [f"digest {state.digest}"]
+    if math.prod(state.shape) > len(header) - 2:
+        notes.insert(
+            0, f"means of {len(header) - 2} of {math.prod(state.shape):,} features; --key shows a group"
+        )
+    title = f"GroupedMoments of {grouped_summary(state)}{', weighted' if state.weighted else ''}"
+    print_table(title, header, list(rows), notes)
 
 
 def _moments_of(state: Moments | Normalization) -> Moments | None:
@@ -80,31 +87,3 @@ def _cells(feature: dict[str, Any]) -> tuple[str, ...]:
         *("-" if value is None else f"{value:.6g}" for value in readings),
         note,
     )
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    if len(rows) == 1:
-        return []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
-    ]
-
-
-def _print_table(title: str, rows: Sequence[Sequence[str]], digest: Sequence[str]) -> None:
-    console = Console(markup=False, highlight=False, emoji=False)
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for i, name in enumerate(_HEADER):
-        table.add_column(
-            name,
-            justify="left" if i in (0, len(_HEADER) - 1) else "right",
-            style="yellow" if name == "" else "cyan" if i == 0 else "",
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*row)
-    console.print(title, style="bold")
-    if rows:
-        console.print(table)
-    for line in digest:
-        console.print(line, style="dim")

@@ -1,14 +1,11 @@
-"""What a layer computes with, in which type, and what a model says of it."""
+"""The numbers that a layer computes with, and in which type: what everything that exports a layer needs."""
 
 from __future__ import annotations
 
-import json
-from importlib.metadata import PackageNotFoundError
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-import exactnorm
 from exactnorm._normalization import Normalization
 
 NDArray = npt.NDArray[Any]
@@ -40,7 +37,7 @@ def layer_of(layer: Any) -> Normalization:
     if not plain.is_adapted and plain.get_config()["mean"] is None:
         mean, variance, _ = plain._impl.statistics(True)
         if not mean.any() and (variance == 1).all():
-            raise RuntimeError("the layer is not adapted: the model would return its input")
+            raise RuntimeError("the layer is not adapted: it would return its input")
     return plain
 
 
@@ -52,27 +49,3 @@ def computing_type(given: str, result: str) -> str:
 def scale_of(layer: Normalization, dtype: str) -> Scale:
     """Return what a built layer computes with, at float32 or float64."""
     return Scale(*layer._impl.statistics(dtype == "float64"))
-
-
-def metadata_key(input_name: str) -> str:
-    """Return the key under which a model keeps what it knows of the layer at this input."""
-    return f"exactnorm:{input_name}"
-
-
-def metadata_of(layer: Normalization, scale: Scale) -> str:
-    """Return what the graph does not show, as JSON."""
-    try:
-        version = exactnorm.__version__
-    except PackageNotFoundError:  # frozen applications carry no metadata
-        version = "unknown"
-    config = layer.get_config()
-    learned = config.pop("mean") is None
-    del config["variance"]
-    about = {
-        "version": version,
-        "config": config,
-        "names": layer.names,
-        "digest": layer.moments.digest if learned else None,
-        "variance": [repr(float(v)) for v in scale.variance.ravel()],  # not rounded again
-    }
-    return json.dumps(about, ensure_ascii=False)

@@ -1,0 +1,28 @@
+"""exactnorm subtract."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from exactnorm.cli._errors import reporting
+from exactnorm.cli._options import StateOutput
+
+Whole = Annotated[str, typer.Argument(metavar="A", help="A state.")]
+Part = Annotated[str, typer.Argument(metavar="B", help="One that was merged into it, or learned with it.")]
+
+
+def subtract(whole: Whole, part: Part, output: StateOutput) -> None:
+    """Take B out of A: as if its data had never been learned.
+
+    What is provably no part of A is refused. The output may be A.
+
+    ```
+    exactnorm subtract year.json 2013-01-01.json -o year.json
+    ```
+    """
+    from exactnorm.cli._merge import subtracted
+
+    with reporting():
+        subtracted(whole, part).save(output)
