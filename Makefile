@@ -1,12 +1,13 @@
 # make setup     what the other targets need: system packages (apt, if root) and the Python environment .venv
 # make demo      installs the package into .venv, builds the C++ examples, runs examples/flights_demo.py
 # make test      everything CI runs: formats, C++ with GCC, clang and sanitizers, the installed library, types, the demo, Python
-# make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run
+# make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run; and Beam
+# make test-beam  the recipe for Beam, whose pyarrow and protobuf are older than ours, in .venv-beam
 # make bench     everything measured, half an hour: rewrites the tables of docs/benchmarks.md and its plots
 # make bench-quick  a part of it on smaller arrays, under a minute once set up: prints its tables, writes nothing
 # make lint      formats, types and clang-tidy, changing nothing
 # make format    formats the sources
-# make clean     removes build/ (not .venv and .venv-bench)
+# make clean     removes build/ (not .venv, .venv-bench and .venv-beam)
 
 PYTHON ?= python3
 CLANGXX ?= clang++-14
@@ -16,10 +17,11 @@ JOBS ?= $(shell nproc)
 
 APT_PACKAGES := build-essential cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev libxxhash-dev \
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev \
-  python3-venv python3-dev
+  python3-venv python3-dev chromium
 
 VENV := .venv/bin
 VENV_BENCH := .venv-bench/bin
+VENV_BEAM := .venv-beam/bin
 CPP_FILES = $(shell find include src python/src tests bench fuzz examples -name '*.[ch]pp')
 PYTHON_DIRS = $(wildcard python tests reference vectors bench examples)
 PACKAGE_FILES = CMakeLists.txt pyproject.toml \
@@ -32,13 +34,13 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 
 .PHONY: setup demo test test-all bench bench-quick lint format clean
-.PHONY: system bench-programs check-formats check-types clang-tidy test-install test-python exhaustive fuzz
+.PHONY: system bench-programs check-formats check-types clang-tidy test-install test-python test-beam exhaustive fuzz
 CPP_TESTS := test-release test-clang test-asan
 .PHONY: $(CPP_TESTS)
 
 test: setup check-formats $(CPP_TESTS) test-install check-types demo test-python
 
-test-all: clang-tidy exhaustive fuzz test
+test-all: clang-tidy exhaustive fuzz test-beam test
 
 lint: check-formats check-types clang-tidy
 
@@ -132,14 +134,29 @@ fuzz: system
 	  || true
 	touch $@
 
+.venv-beam/complete: requirements/beam.txt
+	$(PYTHON) -m venv .venv-beam
+	$(VENV_BEAM)/pip install --quiet --disable-pip-version-check -r requirements/beam.txt
+	touch $@
+
 # A wheel, so that the build of .venv's module is used again.
-build/wheel/installed: $(PACKAGE_FILES) .venv/complete .venv-bench/complete
+build/wheel/built: $(PACKAGE_FILES) .venv/complete
 	rm -rf build/wheel
 	$(VENV)/pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps -w build/wheel .
+	touch $@
+
+build/wheel/in-bench: build/wheel/built .venv-bench/complete
 	$(VENV_BENCH)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheel/*.whl
 	touch $@
 
-bench-programs: setup build/wheel/installed
+build/wheel/in-beam: build/wheel/built .venv-beam/complete
+	$(VENV_BEAM)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheel/*.whl
+	touch $@
+
+test-beam: setup build/wheel/in-beam
+	$(VENV_BEAM)/python -m pytest tests/beam
+
+bench-programs: setup build/wheel/in-bench
 	cmake --preset release -B build/bench -DEXACTNORM_BUILD_BENCH=ON -DEXACTNORM_BUILD_TESTS=OFF -DEXACTNORM_BUILD_EXAMPLES=OFF
 	cmake --build build/bench --target pairs micro
 

@@ -207,11 +207,24 @@ Rule kind(ContentKind& target) {
   });
 }
 
-Rule names(std::vector<std::string>& target, std::uint64_t document_size) {
-  const std::uint64_t most = document_size / smallest_feature;
-  Rule name = text("a string", [&target, most](std::string& value) {
-    if (target.size() == most) {
-      throw StateError("more names than features");
+// So many distinct names have at least so many bytes: one has none, 128 have one, 128² + 1920 have two in
+// UTF-8. Groups may have names without any feature, so it is by this that a document cannot cost much more
+// than its size.
+std::uint64_t least_bytes(std::uint64_t names) {
+  constexpr std::uint64_t one = 128;
+  constexpr std::uint64_t two = 128 * 128 + 1920;
+  if (names <= 1 + one) {
+    return names == 0 ? 0 : names - 1;
+  }
+  const std::uint64_t longer = names - 1 - one;
+  return one + 2 * std::min(longer, two) + 3 * (longer - std::min(longer, two));
+}
+
+Rule names(std::vector<std::string>& target, std::uint64_t& bytes) {
+  Rule name = text("a string", [&target, &bytes](std::string& value) {
+    bytes += value.size();
+    if (bytes < least_bytes(target.size() + 1)) {
+      throw StateError("expected distinct names");
     }
     target.push_back(std::move(value));
   });
@@ -326,7 +339,7 @@ Rule document_rule(Contents& c, std::uint64_t size) {
                      {name_of(Key::format), exactly(format_name)},
                      {name_of(Key::groups), groups(c, size), false},
                      {name_of(Key::kind), kind(c.kind), false},
-                     {name_of(Key::names), names(c.names, size), false},
+                     {name_of(Key::names), names(c.names, c.name_bytes), false},
                      {name_of(Key::readings), readings(c), false},
                      {name_of(Key::shape), extents(c.shape), false},
                      {name_of(Key::version), version()}},

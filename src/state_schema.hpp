@@ -23,6 +23,7 @@ struct Contents {
   std::string checksum;
   Shape shape;
   std::vector<std::string> names;
+  std::uint64_t name_bytes = 0;  ///< of all of them
   std::vector<Feature> features;
   std::vector<ExactSum> weights;
   KeyList group_keys;  ///< features and weights are those of one group after another

@@ -3,7 +3,8 @@
 `Moments` learns: exact sums that neither order nor batches nor machines change, that merge and can be taken
 apart. `GroupedMoments` learns them for every group of rows. `Normalization` learns and applies
 ``(x - mean) / sqrt(variance)``, as the Keras layer of that name does. `load` and `from_bytes` read what any
-of them has saved; `compare` tells how two data sets differ; `targets` lists the kernels.
+of them has saved; `compare` tells how two data sets differ, `report` shows it on a page; `targets` lists the
+kernels.
 """
 
 from exactnorm._compare import Drift, DriftRow, compare
@@ -12,6 +13,7 @@ from exactnorm._documents import from_bytes, load
 from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
+from exactnorm._report.page import report
 from exactnorm._targets import Target, targets
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "compare",
     "from_bytes",
     "load",
+    "report",
     "targets",
 ]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
+from exactnorm._tables import library_of
 
 
 class TableLearner:
-    """What Arrow record batches have, all of the same columns.
+    """What Arrow record batches or pandas frames have, all of the same columns.
 
     Parameters
     ----------
@@ -34,8 +35,9 @@ class TableLearner:
         self.state: Moments | GroupedMoments | None = None
 
     def add(self, batch: Any) -> None:
-        """Add a pyarrow RecordBatch or Table; ValueError for columns that are not there or do not fit."""
-        names = batch.schema.names
+        """Add a RecordBatch, Table or DataFrame; ValueError for columns that are not there or do not fit."""
+        is_pandas = library_of(batch) == "pandas"  # through Arrow, its NaN would be nulls
+        names = list(map(str, batch.columns)) if is_pandas else batch.schema.names
         if self._columns is None:
             self._columns = [name for name in names if name not in (self._by, self._weights)]
         wanted = [*self._columns, *(name for name in (self._by, self._weights) if name is not None)]
@@ -43,15 +45,21 @@ class TableLearner:
             if names.count(name) != 1:
                 found = "no column" if name not in names else "more than one column"
                 raise ValueError(f"{found} {name!r} in a table of {', '.join(map(repr, names))}")
-        x = batch.select(self._columns)
-        weights = None if self._weights is None else batch.column(self._weights)
+
+        def column(name: str) -> Any:
+            place = names.index(name)
+            return batch.iloc[:, place] if is_pandas else batch.column(place)
+
+        places = [names.index(name) for name in self._columns]
+        x = batch.iloc[:, places] if is_pandas else batch.select(places)
+        weights = None if self._weights is None else column(self._weights)
         if self._by is None:
             if not isinstance(self.state, Moments):
                 self.state = Moments.from_data(x, weights=weights, threads=self._threads)
             else:
                 self.state.update(x, weights=weights, threads=self._threads)
         else:
-            keys = batch.column(self._by)
+            keys = column(self._by)
             if not isinstance(self.state, GroupedMoments):
                 self.state = GroupedMoments.from_data(x, keys, weights=weights, threads=self._threads)
             else:

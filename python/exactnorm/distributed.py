@@ -26,7 +26,7 @@ def partial(
 
     Parameters
     ----------
-    batches : iterable of pyarrow.RecordBatch or pyarrow.Table
+    batches : iterable of pyarrow.RecordBatch, pyarrow.Table or pandas.DataFrame
         All of the same columns.
     columns : sequence of str, optional
         The columns to learn. The default is all but those of keys and weights.

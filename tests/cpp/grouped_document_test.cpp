@@ -57,7 +57,8 @@ TEST(GroupedDocument, LooksLikeThis) {
 TEST(GroupedDocument, RoundTrips) {
   const std::vector<float> weights = {1, 2.5, 0.1F};
   for (const GroupedMoments& grouped :
-       {GroupedMoments({2}, {"a", "b"}), of({1, NAN, INFINITY}, Integers{INT64_MIN, -1, INT64_MAX}),
+       {GroupedMoments({2}, {"a", "b"}), GroupedMoments({9}, {"a", "b", "c", "d", "e", "f", "g", "h", ""}),
+        of({1, NAN, INFINITY}, Integers{INT64_MIN, -1, INT64_MAX}),
         of({1, 2, 3}, Strings{"", "\"\\\n\xf0\x9f\x98\x80", "b"}),
         of({1, 2, 3}, Integers{1, 2, 1}, {.weights = contiguous(weights.data(), Shape{3})})}) {
     EXPECT_EQ(exactnorm::grouped_from_bytes(to_json(grouped)), grouped);

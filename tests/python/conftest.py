@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -14,6 +17,17 @@ with contextlib.suppress(ImportError):
     # TensorFlow and triton, with which torch compiles, each have an LLVM; loaded after TensorFlow's, triton's
     # aborts the process.
     import triton  # noqa: F401
+
+# Ray: no other interface than loopback, nothing sent home, and no warning of what it will do with GPUs.
+os.environ |= {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from support_report import Opener
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "reference")]
@@ -43,6 +57,26 @@ def target(request: pytest.FixtureRequest) -> Iterator[str]:
         assert [t.name for t in en.targets() if t.chosen] == [request.param]
         targets_run.add(request.param)
         yield request.param
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser of the system, no longer than needed: while it is there, asyncio.run does not work."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(chromium: Browser, tmp_path: Path) -> Iterator[Opener]:
+    """Opens pages; see `support_report.Opener`."""
+    from support_report import Opener
+
+    with contextlib.closing(Opener(chromium, tmp_path)) as opener:
+        yield opener
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

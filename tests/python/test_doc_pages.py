@@ -32,5 +32,6 @@ def test_there_is_a_page_for_each_framework() -> None:
         "onnx",
         "dataframes",
         "display",
+        "engines",
         "export",
     } <= names

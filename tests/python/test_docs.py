@@ -15,7 +15,8 @@ import pytest
 from support import ROOT
 
 NAMES = [module.name for module in pkgutil.walk_packages(en.__path__, "exactnorm.")]
-MODULES = ["exactnorm", *(name for name in NAMES if not name.endswith(("._core", ".__main__")))]
+ELSEWHERE = "._core", ".__main__", "exactnorm.ray"  # test_ray.py has a cluster for its examples
+MODULES = ["exactnorm", *(name for name in NAMES if not name.endswith(ELSEWHERE))]
 PUBLIC = [getattr(en, name) for name in en.__all__]
 
 

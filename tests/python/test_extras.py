@@ -16,6 +16,8 @@ ADAPTERS = {
     "sklearn": ("exactnorm.sklearn", "sklearn"),
     "torch": ("exactnorm.torch", "torch"),
     "onnx": ("exactnorm.onnx", "onnx"),
+    "dask": ("exactnorm.dask", "dask"),
+    "ray": ("exactnorm.ray", "pyarrow"),
 }
 
 

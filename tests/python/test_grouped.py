@@ -426,3 +426,9 @@ except KeyboardInterrupt:
 def test_keys_at_an_odd_address() -> None:
     x, keys = np.arange(6.0), np.array([3, 1, 3, 2, 1, 3])
     assert en.GroupedMoments.from_data(x, unaligned(keys)) == en.GroupedMoments.from_data(x, keys)
+
+
+def test_names_without_any_group() -> None:
+    names = [str(i) for i in range(3000)]
+    nothing = en.GroupedMoments(len(names), names=names)
+    assert en.from_bytes(nothing.to_bytes()) == nothing

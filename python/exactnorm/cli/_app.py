@@ -14,6 +14,7 @@ from exactnorm.cli.commands.compare import compare
 from exactnorm.cli.commands.digest import digest
 from exactnorm.cli.commands.export import export
 from exactnorm.cli.commands.merge import merge
+from exactnorm.cli.commands.report import report
 from exactnorm.cli.commands.show import show
 from exactnorm.cli.commands.subtract import subtract
 
@@ -47,5 +48,5 @@ def _program(*, print_version: Version = False) -> None:
     """
 
 
-for command in (adapt, apply, merge, subtract, show, compare, digest, check, export):
+for command in (adapt, apply, merge, subtract, show, compare, digest, check, report, export):
     app.command()(command)
