@@ -147,5 +147,9 @@ def test_summary_for_machines() -> None:
 
 def test_help_has_examples() -> None:
     text = shell("$X apply --help").stdout.decode()
-    for words in ("--by carrier --unknown global", "| exactnorm apply year.json - -o - | head", "--empty"):
+    for words in (
+        "apply carriers.json year=2013/ -o z.csv.gz --by carrier",
+        "| exactnorm apply year.json - -o - | head",
+        "--empty",
+    ):
         assert words in text

@@ -397,3 +397,15 @@ def test_the_state_may_be_a_document() -> None:
     pq.write_table(pa.table({"y": [1.0]}), "other.parquet")
     message = refused("state.json", "other.parquet", "out.parquet", nan_policy="omit")
     assert message == "other.parquet: no column 'x', which state.json has"
+
+
+def test_arguments_that_will_not_do() -> None:
+    pq.write_table(pa.table({"x": [1.0]}), "in.parquet")
+    state = en.Moments.from_data({"x": [1.0, 3.0]})
+    for what in ("unknown", "empty", "stdout_format"):
+        assert f"expected {what} to be " in refused(state, "in.parquet", "out.parquet", **{what: "maybe"})
+    assert "dtype" in refused(state, "in.parquet", "out.parquet", dtype="int8")
+    assert "bfloat16: choose a type" in refused(state, "in.parquet", "out.parquet", dtype="bfloat16")
+    assert refused(state, "none.parquet", "out.parquet", error=OSError).endswith("'none.parquet'")
+    Path("cut.parquet").write_bytes(Path("in.parquet").read_bytes()[:-20])
+    assert "cut.parquet: " in refused(state, "cut.parquet", "out.parquet")

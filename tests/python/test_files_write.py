@@ -169,6 +169,11 @@ def test_arrays(shape: tuple[int, ...], dtype: Any) -> None:
 
 
 def test_arrays_that_will_not_do() -> None:
+    with Path("cut.npy").open("wb") as file:
+        np.save(file, np.ones((4, 3)))
+        file.truncate(150)
+    with pytest.raises(ValueError, match=r"cut\.npy: the file ends before"):
+        files.apply(en.Moments.from_data(np.ones((4, 3))), "cut.npy", "out.npy")
     np.save("in.npy", np.ones((4, 3)))
     state = files.adapt("in.npy")
     with pytest.raises(ValueError, match=r"in\.npy: an array goes into \.npy"):
@@ -202,12 +207,19 @@ def test_uris() -> None:
     files.apply(state, "in.parquet", f"{away}/out.csv.gz")
     files.apply(state, f"{away}/out.csv.gz", "twice.parquet", inverse=True)
     assert pq.read_table("twice.parquet")["id"] == whole["id"]
+    Path("late.csv").write_text("x,n\n" + "1,7\n" * 300_000 + "1,0.5\n")  # all is read again
+    files.apply(state, "late.csv", f"{away}/late.arrows")
+    files.apply(state, f"{away}/late.arrows", "late.parquet")
+    assert pq.read_table("late.parquet")["n"].to_pylist()[-2:] == [7.0, 0.5]
     filesystem, folder = pa.fs.FileSystem.from_uri(away)
     with pytest.raises(ValueError, match="'x'"):
         files.apply(
             en.Moments.from_data({"x": [1.0, NAN]}), "in.parquet", f"{away}/out.csv.gz", nan_policy="raise"
         )
-    assert [info.base_name for info in filesystem.get_file_info(pa.fs.FileSelector(folder))] == ["out.csv.gz"]
+    assert sorted(info.base_name for info in filesystem.get_file_info(pa.fs.FileSelector(folder))) == [
+        "late.arrows",
+        "out.csv.gz",
+    ]
     with pytest.raises(ValueError, match="expected a folder on this machine"):
         files.apply(state, "in.parquet", f"{away}/")
 

@@ -114,6 +114,13 @@ def apply(
     Mon,1
     <BLANKLINE>
     """
+    for what, value, known in (
+        ("unknown", unknown, ("raise", "global")),
+        ("empty", empty, ("refuse", "pass")),
+        ("stdout_format", stdout_format, tuple(_STDOUT)),
+    ):
+        if value not in known:
+            raise ValueError(f"expected {what} to be {' or '.join(map(repr, known))}, got {value!r}")
     given = {
         "dtype": dtype,
         "nan_policy": nan_policy,

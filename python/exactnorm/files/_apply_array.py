@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from exactnorm._apply import numpy_dtype
 from exactnorm._grouped import GroupedMoments
@@ -13,6 +14,7 @@ from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 from exactnorm.files._by_layer import How, check_dtype
 from exactnorm.files._numpy import StoredArray
+from exactnorm.files._readers import naming
 
 
 def array_layer(
@@ -37,21 +39,29 @@ def array_layer(
     return layer
 
 
-def write_array(layer: Normalization, array: StoredArray, how: How, file: IO[bytes]) -> Iterator[int]:
-    """Write an array normalized, as .npy; tell the number of rows after each piece.
+def write_array(
+    layer: Normalization, array: StoredArray, how: How, file: IO[bytes], name: str
+) -> Iterator[int]:
+    """Write an array, of a file of that name, normalized, as .npy; tell the number of rows after each piece.
 
     Raises
     ------
     ValueError
         For an array of another shape, and a layer that keeps the axis of rows.
     """
-    layer._impl.prepare_call(array.shape)
-    if 0 in layer._impl.axes:
-        raise ValueError("the layer keeps the first axis, along which files are read")
+    with naming(name):
+        layer._impl.prepare_call(array.shape)
+        if 0 in layer._impl.axes:
+            raise ValueError("the layer keeps the first axis, along which files are read")
     dtype = numpy_dtype(layer._impl.dtype)
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": array.shape}
     np.lib.format.write_array_header_1_0(file, header)
     act = layer.inverse if how.inverse else layer
-    for piece in array.pieces(array.batch_rows()):
+    for piece in _pieces(array, name):
         file.write(act(piece, threads=how.threads).data)
         yield len(piece)
+
+
+def _pieces(array: StoredArray, name: str) -> Iterator[npt.NDArray[Any]]:
+    with naming(name):
+        yield from array.pieces(array.batch_rows())

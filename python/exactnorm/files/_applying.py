@@ -207,17 +207,16 @@ class Application:
                 raise ValueError(f"{location.name}: an array without names goes without {what}")
         if form != "npy":
             raise ValueError(f"{location.name}: an array goes into .npy, not into .{form}")
-        with naming(location.name):
-            array = open_array(location)
-            assert array is not None  # noqa: S101 - checked before
-            with self._naming_state():
-                layer = array_layer(self._state, self._how, array.shape)
-            before, size = self._bytes, _size(location)
-            for rows in write_array(layer, array, self._how, file):
-                self._rows += rows
-                self._bytes += size * rows / array.rows
-                self._advance(self._bytes)
-            self._bytes = before + size
+        array = open_array(location)
+        assert array is not None  # noqa: S101 - checked before
+        with naming(location.name), self._naming_state():
+            layer = array_layer(self._state, self._how, array.shape)
+        before, size = self._bytes, _size(location)
+        for rows in write_array(layer, array, self._how, file, location.name):
+            self._rows += rows
+            self._bytes += size * rows / array.rows
+            self._advance(self._bytes)
+        self._bytes = before + size
 
     @contextlib.contextmanager
     def _naming_state(self) -> Iterator[None]:

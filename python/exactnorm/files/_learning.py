@@ -183,6 +183,9 @@ class Run:
                     return
                 except pa.ArrowInvalid as error:
                     reader.widen(error)
+                    keys = reader.schema.get_field_index(chosen.by or "")
+                    if keys >= 0 and pa.types.is_floating(reader.schema.types[keys]):
+                        reader.schema = reader.schema.set(keys, pa.field(chosen.by, pa.string()))
                     learner, start = self._learner(chosen), 0
 
     @contextlib.contextmanager

@@ -23,18 +23,22 @@ STDOUT = STDIN
 def opened(target: str, *, may_restart: bool) -> Iterator[IO[bytes]]:
     """Give a new file that takes the place of target at the end; of "-", standard output.
 
-    What has gone to standard output cannot be taken back. So if the work may have to start again, it goes
-    there at the end.
+    What has gone there, or to another filesystem, cannot be taken back. So if the work may have to start
+    again, its result goes there at the end.
     """
     filesystem, path = filesystem_of(target)
     if target == STDOUT:
-        with naming_os_errors("standard output"), _stdout(may_restart=may_restart) as file:
+        with naming_os_errors("standard output"), _stdout() as out, _aside(out, may_restart) as file:
             yield file
     elif filesystem is None:
         with replacing(path) as file:
             yield file
     else:
-        with naming_os_errors(target), replacing_on(filesystem, path) as file:
+        with (
+            naming_os_errors(target),
+            replacing_on(filesystem, path) as out,
+            _aside(out, may_restart) as file,
+        ):
             yield file
 
 
@@ -98,13 +102,19 @@ def new_folder(target: str) -> Iterator[NewFolder]:
 
 
 @contextlib.contextmanager
-def _stdout(*, may_restart: bool) -> Iterator[IO[bytes]]:
+def _stdout() -> Iterator[IO[bytes]]:
     file = io.BufferedWriter(io.FileIO(1, "wb", closefd=False))
-    if may_restart:
-        with tempfile.TemporaryFile() as aside:
-            yield aside
-            aside.seek(0)
-            shutil.copyfileobj(aside, file)
-    else:
-        yield file
+    yield file
     file.flush()
+
+
+@contextlib.contextmanager
+def _aside(out: IO[bytes], may_restart: bool) -> Iterator[IO[bytes]]:
+    """Give a file without a name, whose content goes out at the end; or out itself."""
+    if not may_restart:
+        yield out
+        return
+    with tempfile.TemporaryFile() as file:
+        yield file
+        file.seek(0)
+        shutil.copyfileobj(file, out)

@@ -70,7 +70,7 @@ def apply(
     ```
     exactnorm apply year.json today.parquet -o z.parquet
     exactnorm apply year.json z.parquet -o back.parquet --inverse --drop-others
-    exactnorm apply by-carrier.json year=2013/ -o z.parquet --by carrier --unknown global
+    exactnorm apply carriers.json year=2013/ -o z.csv.gz --by carrier
     exactnorm apply year.json year=2013/ -o normalized/
     gunzip -c today.csv.gz | exactnorm apply year.json - -o - | head
     ```
