@@ -139,6 +139,15 @@ def test_parquet_gets_row_groups_of_a_good_size() -> None:
     assert (metadata.num_rows, metadata.num_row_groups) == (1_200_000, 2)
 
 
+def test_parquet_has_dictionaries_only_where_they_pay() -> None:
+    rng = np.random.default_rng(0)
+    pq.write_table(pa.table({"x": rng.normal(size=500_000), "n": rng.integers(0, 9, 500_000)}), "in.parquet")
+    files.apply(files.adapt("in.parquet"), "in.parquet", "out.parquet")
+    group = pq.ParquetFile("out.parquet").metadata.row_group(0)
+    assert group.column(0).total_compressed_size < 500_000 * 4.4
+    assert group.column(1).total_compressed_size < 500_000
+
+
 def test_the_same_rows_give_the_same_bytes() -> None:
     pq.write_table(table(), "in.parquet")
     state = files.adapt("in.parquet", columns=["x"])

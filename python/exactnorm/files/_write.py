@@ -17,6 +17,7 @@ from exactnorm.files._text import LINES, csv_header, csv_lines, json_lines
 Write = Callable[[pa.RecordBatch], None]
 
 _ROW_GROUP_BYTES = 16 << 20
+_DICTIONARY_BYTES = 1 << 16  # a larger one, of numbers that hardly repeat, costs more than it saves
 _ROW_GROUP_ROWS = 1 << 20  # which pyarrow does not exceed
 
 
@@ -33,7 +34,7 @@ def table_writer(file: IO[bytes], form: str, compression: str | None, schema: pa
     """
     match form:
         case "parquet":
-            with pq.ParquetWriter(file, schema) as writer:
+            with pq.ParquetWriter(file, schema, dictionary_pagesize_limit=_DICTIONARY_BYTES) as writer:
                 groups = _RowGroups(writer)
                 yield groups.add
                 groups.flush()
@@ -75,6 +76,7 @@ class _RowGroups:
             table = pa.Table.from_batches(self._batches)
             self._batches, self._rows, self._bytes = [], 0, 0
             self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+            pa.default_memory_pool().release_unused()  # it keeps what one row group needed, and more
 
 
 class _Dictionaries:
