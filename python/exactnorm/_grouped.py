@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any, Self, SupportsIndex
 
@@ -17,8 +17,11 @@ from exactnorm._keys import read_keys, split_table
 from exactnorm._learn import add, shape_and_names
 from exactnorm._moments import Moments
 from exactnorm._state import State
+from exactnorm._tables import library_of
 
 Key = int | str
+
+_LEAST_ROWS = 1 << 17
 
 
 class GroupedMoments(State):
@@ -285,24 +288,47 @@ def _learn(
     pieces: Iterable[tuple[Any, Any]] = [(data, keys)]
     if isinstance(keys, str):
         pieces = split_table(data, keys, at_once=weights is not None or where is not None)
-    for x, of_rows in pieces:
-        source = Source(x, weights=weights, where=where)
-        if source.stream is not None or isinstance(x, tuple):
-            raise TypeError(
-                f"expected an array or a table, got a {type(x).__qualname__}: batches go to update one by one"
-            )
+    for whole, of_rows in pieces:
         own = read_keys(of_rows).core()
         first = 0
-        for batch in source:
-            count = batch.x.row_count
-            if first + count > own.rows:
-                raise ValueError(f"expected a key for each row, got {own.rows} for at least {first + count}")
-            if isinstance(batch.x, Dense):  # cut into pieces, its rows would need pieces of the keys
-                batch = batch._replace(x=batch.x.native())
-            if grouped is None:
-                grouped = _core.GroupedMoments(*shape_and_names(batch.x, axis, shape, names))
-            add(_Rows(grouped, own, first), batch, axis=axis, threads=threads)
-            first += count
+
+        def groups() -> int:
+            return 0 if grouped is None else len(grouped)  # noqa: B023 - called within this turn only
+
+        for x in _slices(whole, groups) if weights is None and where is None else [whole]:
+            source = Source(x, weights=weights, where=where)
+            if source.stream is not None or isinstance(x, tuple):
+                kind = type(x).__qualname__
+                raise TypeError(
+                    f"expected an array or a table, got a {kind}: batches go to update one by one"
+                )
+            for batch in source:
+                count = batch.x.row_count
+                if first + count > own.rows:
+                    raise ValueError(
+                        f"expected a key for each row, got {own.rows} for at least {first + count}"
+                    )
+                if isinstance(batch.x, Dense):  # cut into pieces, its rows would need pieces of the keys
+                    batch = batch._replace(x=batch.x.native())
+                if grouped is None:
+                    grouped = _core.GroupedMoments(*shape_and_names(batch.x, axis, shape, names))
+                add(_Rows(grouped, own, first), batch, axis=axis, threads=threads)
+                first += count
         if first < own.rows:
             raise ValueError(f"expected a key for each of {first} rows, got {own.rows}")
     return grouped if grouped is not None else _core.GroupedMoments(shape or (), names)
+
+
+def _slices(x: Any, groups: Callable[[], int]) -> Iterator[Any]:
+    """Cut an Arrow table of many chunks into contiguous parts of at least as many rows as there are groups.
+
+    Adding anything costs as much as there are groups, so fewer rows would cost more than themselves.
+    """
+    if library_of(x) != "pyarrow" or not hasattr(x, "combine_chunks"):
+        yield x
+        return
+    first = 0
+    while first < max(1, x.num_rows):
+        rows = max(groups(), _LEAST_ROWS)
+        yield x.slice(first, rows).combine_chunks()
+        first += rows

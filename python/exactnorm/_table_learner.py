@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Any
 
 from exactnorm._grouped import GroupedMoments
@@ -32,7 +33,18 @@ class TableLearner:
     ) -> None:
         self._columns = columns
         self._by, self._weights, self._threads = by, weights, threads
-        self.state: Moments | GroupedMoments | None = None
+        self._state: Moments | GroupedMoments | None = None
+        self._waiting: list[Any] = []  # of a learner of groups
+
+    @property
+    def state(self) -> Moments | GroupedMoments | None:
+        """What all batches have so far, no copy; None before the first."""
+        self._learn_waiting()
+        return self._state
+
+    @state.setter
+    def state(self, state: Moments | GroupedMoments) -> None:
+        self._waiting, self._state = [], state
 
     def add(self, batch: Any) -> None:
         """Add a RecordBatch, Table or DataFrame; ValueError for columns that are not there or do not fit."""
@@ -45,25 +57,44 @@ class TableLearner:
             if names.count(name) != 1:
                 found = "no column" if name not in names else "more than one column"
                 raise ValueError(f"{found} {name!r} in a table of {', '.join(map(repr, names))}")
+        places = [names.index(name) for name in wanted]
+        if self._by is None or is_pandas:
+            self._learn(batch.iloc[:, places] if is_pandas else batch.select(places))
+            return
+        # Adding to groups costs as much as there are groups, so there must be as many rows.
+        self._waiting.append(batch.select(places))
+        groups = len(self._state) if isinstance(self._state, GroupedMoments) else 0
+        if sum(map(len, self._waiting)) >= groups:
+            self._learn_waiting()
 
-        def column(name: str) -> Any:
-            place = names.index(name)
-            return batch.iloc[:, place] if is_pandas else batch.column(place)
+    def _learn_waiting(self) -> None:
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        pa = import_module("pyarrow")
+        tables = [x if isinstance(x, pa.Table) else pa.Table.from_batches([x]) for x in waiting]
+        self._learn(pa.concat_tables(tables).combine_chunks())
 
-        places = [names.index(name) for name in self._columns]
-        x = batch.iloc[:, places] if is_pandas else batch.select(places)
-        weights = None if self._weights is None else column(self._weights)
+    def _learn(self, x: Any) -> None:
+        """Learn from a table or frame of the columns to learn, then those of keys and of weights."""
+
+        def column(place: int) -> Any:
+            return x.iloc[:, place] if hasattr(x, "iloc") else x.column(place)
+
+        places = range(len(self._columns or ()))
+        data = x.iloc[:, places] if hasattr(x, "iloc") else x.select(list(places))
+        weights = None if self._weights is None else column(len(places) + (self._by is not None))
         if self._by is None:
-            if not isinstance(self.state, Moments):
-                self.state = Moments.from_data(x, weights=weights, threads=self._threads)
+            if not isinstance(self._state, Moments):
+                self._state = Moments.from_data(data, weights=weights, threads=self._threads)
             else:
-                self.state.update(x, weights=weights, threads=self._threads)
+                self._state.update(data, weights=weights, threads=self._threads)
         else:
-            keys = column(self._by)
-            if not isinstance(self.state, GroupedMoments):
-                self.state = GroupedMoments.from_data(x, keys, weights=weights, threads=self._threads)
+            keys = column(len(places))
+            if not isinstance(self._state, GroupedMoments):
+                self._state = GroupedMoments.from_data(data, keys, weights=weights, threads=self._threads)
             else:
-                self.state.update(x, keys, weights=weights, threads=self._threads)
+                self._state.update(data, keys, weights=weights, threads=self._threads)
 
 
 def add_up(states: Iterable[Moments | GroupedMoments]) -> Moments | GroupedMoments | None:

@@ -36,9 +36,9 @@ class Progress(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What has been learned of a file up to some place."""
+    """A file has been learned up to some place."""
 
-    state: State | None
+    learner: TableLearner
     position: int | None
     schema: pa.Schema
     is_end: bool = False
@@ -151,13 +151,15 @@ class Run:
                         check_unchanged(location, stamp)
                         record.done[location.name] = stamp
                         record.current = None
-                    if step.state is not None:
-                        _add(record.total, step.state, location.name)
-                elif stamp is not None and step.position is not None and step.state is not None:
-                    record.current = Current(location.name, stamp, step.position, step.schema, step.state)
-                else:
+                    state = step.learner.state
+                    if state is not None:
+                        _add(record.total, state, location.name)
+                if keeper is None or stamp is None or not keeper.is_due:
                     continue
-                if keeper is not None and keeper.is_due:
+                if step.is_end:
+                    keeper.save(record)
+                elif step.position is not None and (state := step.learner.state) is not None:
+                    record.current = Current(location.name, stamp, step.position, step.schema, state)
                     keeper.save(record)
         if keeper is not None:
             keeper.save(record)
@@ -177,9 +179,9 @@ class Run:
                         learner.add(chosen.complete(location, piece))
                         self._advance(location, len(piece.batch), piece.done - before)
                         before = piece.done
-                        yield _Step(learner.state, piece.position, reader.schema)
+                        yield _Step(learner, piece.position, reader.schema)
                     self._advance(location, 0, 1 - before)
-                    yield _Step(learner.state, None, reader.schema, is_end=True)
+                    yield _Step(learner, None, reader.schema, is_end=True)
                     return
                 except pa.ArrowInvalid as error:
                     reader.widen(error)
