@@ -150,6 +150,11 @@ def test_keys_that_are_not_known() -> None:
     total.adapt(state.total())
     expected = [1.0, *total(np.array([[4.0], [4.0]]))[:, 0], 0.0]
     assert_same_bits(pq.read_table("out.parquet")["x"].to_numpy(), np.array(expected, np.float32))
+    numbers = en.GroupedMoments.from_data({"k": [10, 30], "x": [1.0, 3.0]}, keys="k")
+    for key in (9, 20, 31):
+        pq.write_table(pa.table({"k": [10, key], "x": [1.0, 1.0]}), "int.parquet")
+        message = refused(numbers, "int.parquet", "out.parquet", by="k")
+        assert f"row 2, column 'k': key {key} has not been learned" in message
     nothing = en.GroupedMoments(names=["x"])
     assert "row 1, column 'k': key 'a' has" in refused(nothing, "in.parquet", "out.parquet", by="k")
     assert "no column 'g' of keys" in refused(state, "in.parquet", "out.parquet", by="g")
@@ -364,6 +369,15 @@ def test_a_type_that_turns_out_to_be_wider_late() -> None:
         assert out["x"].to_pylist()[-2:] == [-1.0, -1.0]
         assert seen[-1].rows == 600_001
         assert seen[-1].bytes == seen[-1].total == Path(f"late.{ending}").stat().st_size
+
+
+def test_numbers_in_csv_are_read_once() -> None:
+    Path("late.csv").write_text("x,t\n" + "1,7\n" * 400_000 + "1.5,a\n")
+    seen: list[files.Progress] = []
+    files.apply(en.Moments.from_data({"x": [1.0, 3.0]}), "late.csv", "out.csv", on_progress=seen.append)
+    rows = [progress.rows for progress in seen]
+    assert rows == sorted(rows)
+    assert rows[-1] == 400_001
 
 
 @pytest.mark.parametrize("out", ["float32", "float64"])
