@@ -376,7 +376,7 @@ def test_numbers_in_csv_are_read_once() -> None:
     seen: list[files.Progress] = []
     files.apply(en.Moments.from_data({"x": [1.0, 3.0]}), "late.csv", "out.csv", on_progress=seen.append)
     rows = [progress.rows for progress in seen]
-    assert rows == sorted(rows)
+    assert rows == sorted(set(rows))
     assert rows[-1] == 400_001
 
 

@@ -6,9 +6,9 @@ import contextlib
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,7 +21,6 @@ from exactnorm.files._numpy import NumpyReader, StoredArray, stored_arrays
 from exactnorm.files._parquet import ParquetReader
 from exactnorm.files._readers import TableReader, check_distinct, naming
 
-_T = TypeVar("_T")
 _STREAM_BEGINS = b"\xff\xff\xff\xff"  # an Arrow IPC stream; no UTF-8 does
 
 
@@ -32,7 +31,7 @@ def open_table(
 
     CSV and JSON say little about types. Numbers are int64 if they are whole, else float64. Empty cells and
     what else pyarrow.csv takes for missing (NA, NaN, NULL, …) are nulls. Types are guessed from the
-    beginning: see `read`.
+    beginning: see `TableReader.widen`.
 
     Parameters
     ----------
@@ -66,19 +65,6 @@ def open_array(location: Location) -> StoredArray | None:
         arrays = stored_arrays(location)
         first = next(iter(arrays.values()))
         return first if len(arrays) == 1 and first.dtype.names is None else None
-
-
-def read(reader: TableReader, work: Callable[[TableReader], _T]) -> _T:
-    """Return work(reader), which reads all pieces: again from the first if a wider type is needed.
-
-    So a column of whole numbers becomes float64 if another number turns up, and one that need not be a number
-    becomes text in the end. Work must leave nothing behind if it fails.
-    """
-    while True:
-        try:
-            return work(reader)
-        except pa.ArrowInvalid as error:
-            reader.widen(error)
 
 
 @contextlib.contextmanager
