@@ -92,7 +92,7 @@ def test_stopped_anywhere(by: str | None) -> None:
 @pytest.mark.usefixtures("_often")
 def test_goes_on_within_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file that says where its parts begin is read from where the last run stopped."""
-    monkeypatch.setattr(_parquet, "_SPAN_BYTES", 1)
+    monkeypatch.setattr(_parquet, "_SPAN", 1)
     table = numbers(400_000, 0)
     pq.write_table(numbers(4_000_000, 1), "a.parquet", row_group_size=2_000_000)
     pa.csv.write_csv(table, "b.csv")

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from exactnorm.files._locations import Location
+from exactnorm.files._parallel import ahead
 from exactnorm.files._readers import Piece, batch_rows, naming_os_errors
 
 
@@ -31,8 +32,9 @@ class ArrowFileReader:
             pa.ipc.open_file(self._location.open(), options=options) as file,
         ):
             count = file.num_record_batches
-            for i in range(start, count):
-                batch = file.get_batch(i).select(columns)
+            batches = (file.get_batch(i) for i in range(start, count))
+            for i, whole in enumerate(ahead(batches), start):
+                batch = whole.select(columns)
                 for first in range(0, batch.num_rows, rows):
                     is_last = first + rows >= batch.num_rows
                     yield Piece(batch.slice(first, rows), i + 1 if is_last else None, (i + 1) / count)
@@ -56,7 +58,7 @@ class ArrowStreamReader:
         """See `TableReader`."""
         rows = batch_rows(self.schema, columns)
         with naming_os_errors(self._name):
-            for batch in self._reader:
+            for batch in ahead(iter(self._reader)):
                 done = self._stream.tell() / self._size if self._size else 0.0
                 chosen = batch.select(columns)
                 for first in range(0, batch.num_rows, rows):

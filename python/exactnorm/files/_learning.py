@@ -15,7 +15,6 @@ from exactnorm._moments import Moments
 from exactnorm._table_learner import TableLearner
 from exactnorm.files._checkpoint import Checkpoint, Current, Record, check_unchanged
 from exactnorm.files._locations import Location
-from exactnorm.files._parallel import ahead
 from exactnorm.files._plan import Columns, Plan, plan
 from exactnorm.files._readers import naming
 from exactnorm.files._tables import open_array, open_table
@@ -175,11 +174,12 @@ class Run:
             while True:
                 try:
                     before = 0.0
-                    for piece in ahead(reader.pieces(chosen.stored, start)):
+                    for piece in reader.pieces(chosen.stored, start):
                         learner.add(chosen.complete(location, piece))
                         self._advance(location, len(piece.batch), piece.done - before)
-                        before = piece.done
-                        yield _Step(learner, piece.position, reader.schema)
+                        before, position = piece.done, piece.position
+                        del piece  # or there would be two when the next one is read
+                        yield _Step(learner, position, reader.schema)
                     self._advance(location, 0, 1 - before)
                     yield _Step(learner, None, reader.schema, is_end=True)
                     return

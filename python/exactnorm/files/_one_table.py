@@ -13,7 +13,7 @@ import pyarrow as pa
 from exactnorm.files._columns import Seen, common_schema, is_number
 from exactnorm.files._locations import Location
 from exactnorm.files._plan import partition_columns, repeated
-from exactnorm.files._readers import TableReader, naming
+from exactnorm.files._readers import TableReader, batch_rows, naming
 from exactnorm.files._tables import open_table
 
 
@@ -142,6 +142,7 @@ class OneTable:
         """
         schema = self.schema(columns)
         stored = [name for name in columns if name in self._seen]
+        step = batch_rows(schema, columns)
         before = 0
         for location, size in zip(self._locations, self._sizes, strict=True):
             row = 0
@@ -149,10 +150,11 @@ class OneTable:
                 reader = self._open(location, schema)
                 try:
                     for piece in reader.pieces(stored):
-                        batch = self._completed(piece.batch, schema, location)
                         done = (before + piece.done * size) / self.bytes if self.bytes else 0.0
-                        yield Part(batch, location.name, row, done)
-                        row += batch.num_rows
+                        for first in range(0, piece.batch.num_rows, step):
+                            batch = self._completed(piece.batch.slice(first, step), schema, location)
+                            yield Part(batch, location.name, row, done)
+                            row += batch.num_rows
                 except pa.ArrowInvalid as error:
                     self._widen(reader, error)
                     raise WrongGuessError from error

@@ -64,10 +64,14 @@ def count_rows(error: pa.ArrowInvalid, before: int | None) -> pa.ArrowInvalid:
     return counted
 
 
-def batch_rows(schema: pa.Schema, columns: Sequence[str]) -> int:
-    """How many rows of these columns to read at once."""
-    row_bytes = sum(_width(schema.field(name).type) for name in columns)
-    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, row_bytes)))
+def batch_rows(schema: pa.Schema, columns: Sequence[str], size: int = BATCH_BYTES) -> int:
+    """How many rows of these columns to read at once, to have about so many bytes."""
+    return max(1, min(BATCH_ROWS, size // max(1, row_bytes(schema, columns))))
+
+
+def row_bytes(schema: pa.Schema, columns: Sequence[str]) -> int:
+    """About how many bytes a row of these columns takes in memory."""
+    return sum(_width(schema.field(name).type) for name in columns)
 
 
 def _width(kind: pa.DataType) -> int:
