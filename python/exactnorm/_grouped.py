@@ -21,6 +21,7 @@ from exactnorm._tables import library_of
 
 Key = int | str
 
+ROWS_PER_GROUP = 4  # to add at once
 _LEAST_ROWS = 1 << 17
 
 
@@ -320,15 +321,15 @@ def _learn(
 
 
 def _slices(x: Any, groups: Callable[[], int]) -> Iterator[Any]:
-    """Cut an Arrow table of many chunks into contiguous parts of at least as many rows as there are groups.
+    """Make contiguous parts, of several times as many rows as there are groups, of a table of many chunks.
 
     Adding anything costs as much as there are groups, so fewer rows would cost more than themselves.
     """
-    if library_of(x) != "pyarrow" or not hasattr(x, "combine_chunks"):
+    if library_of(x) != "pyarrow" or all(getattr(column, "num_chunks", 1) == 1 for column in x.columns):
         yield x
         return
     first = 0
     while first < max(1, x.num_rows):
-        rows = max(groups(), _LEAST_ROWS)
+        rows = max(ROWS_PER_GROUP * groups(), _LEAST_ROWS)
         yield x.slice(first, rows).combine_chunks()
         first += rows

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
-from exactnorm._grouped import GroupedMoments
+from exactnorm._grouped import ROWS_PER_GROUP, GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._tables import library_of
 
@@ -61,10 +61,10 @@ class TableLearner:
         if self._by is None or is_pandas:
             self._learn(batch.iloc[:, places] if is_pandas else batch.select(places))
             return
-        # Adding to groups costs as much as there are groups, so there must be as many rows.
+        # Adding to groups costs as much as there are groups.
         self._waiting.append(batch.select(places))
         groups = len(self._state) if isinstance(self._state, GroupedMoments) else 0
-        if sum(map(len, self._waiting)) >= groups:
+        if sum(map(len, self._waiting)) >= ROWS_PER_GROUP * groups:
             self._learn_waiting()
 
     def _learn_waiting(self) -> None:
