@@ -17,7 +17,7 @@ JOBS ?= $(shell nproc)
 
 APT_PACKAGES := build-essential cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev libxxhash-dev \
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev \
-  python3-venv python3-dev chromium
+  python3-venv python3-dev chromium openjdk-17-jre-headless
 
 VENV := .venv/bin
 VENV_BENCH := .venv-bench/bin

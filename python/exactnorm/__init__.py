@@ -39,5 +39,5 @@ def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("exactnorm")
+        return globals().setdefault(name, version("exactnorm"))  # it takes 50 ms to look up
     raise AttributeError(f"module 'exactnorm' has no attribute {name!r}")

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "reference")]
+
+# For every Spark that a test or an example starts: no web page, no log, nothing but the loopback.
+os.environ["SPARK_CONF_DIR"] = str(HERE / "spark-conf")
+os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+os.environ["PYSPARK_PYTHON"] = sys.executable
 
 hypothesis.settings.register_profile("exactnorm", deadline=None)  # machines are slow when they are busy
 hypothesis.settings.load_profile("exactnorm")
@@ -57,6 +62,15 @@ def target(request: pytest.FixtureRequest) -> Iterator[str]:
         assert [t.name for t in en.targets() if t.chosen] == [request.param]
         targets_run.add(request.param)
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A Spark of two threads that tries each task three times; examples find it, too."""
+    from pyspark.sql import SparkSession
+
+    with contextlib.chdir(tmp_path_factory.mktemp("spark")):  # where its relative paths will be for ever
+        return SparkSession.builder.master("local[2,3]").getOrCreate()
 
 
 @pytest.fixture(scope="module")

@@ -34,4 +34,5 @@ def test_there_is_a_page_for_each_framework() -> None:
         "display",
         "engines",
         "export",
+        "spark",
     } <= names
