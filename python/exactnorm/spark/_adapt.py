@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql import types as T  # noqa: N812
@@ -17,7 +18,9 @@ from exactnorm.distributed import merge
 from exactnorm.spark import _columns, _work
 from exactnorm.spark._shipping import shipped
 
-_PART_BYTES = 128 << 20  # of a file, for one task; as in Spark
+_PART_BYTES = 128 << 20  # of a file, as in Spark
+_TASKS_PER_CPU, _PARTS_PER_TASK = 2, 8  # a task costs as much as reading some ten megabytes
+_FEW_STATES = 32  # which the driver adds up sooner than another stage starts
 
 
 def adapt(
@@ -127,15 +130,22 @@ def adapt_parquet(
     for field in plan.fields:
         if _columns.is_vector(field.dataType):
             raise TypeError(f"column {field.name!r} has vectors, which only Spark reads: use adapt")
-    files = spark.read.format("binaryFile").load(df.inputFiles()).select("path", "length").collect()
-    parts = [
-        (file.path, part, count)
-        for file in files
-        for count in [1 + file.length // _PART_BYTES]
-        for part in range(count)
-    ]
-    listed = spark.createDataFrame(parts, "path string, part long, count long").repartition(len(parts))
-    return _sum(listed.mapInArrow(plan.work("learn_files"), _work.STATES), plan)
+    parts = _work.parts_of(df.inputFiles(), _PART_BYTES)
+    if not parts:
+        return plan.nothing()
+    tasks = min(len(parts), max(_TASKS_PER_CPU * _cpus(spark), len(parts) // _PARTS_PER_TASK))
+    numbers = spark.range(tasks, numPartitions=tasks)
+    shares = [parts[i::tasks] for i in range(tasks)]
+    states = numbers.mapInArrow(plan.work("learn_files", shares), _work.STATES)
+    return _sum(states, plan, few=tasks <= _FEW_STATES)
+
+
+def _cpus(spark: SparkSession) -> int:
+    """Return how many tasks run at a time; 1 where a session does not tell (Spark Connect)."""
+    try:
+        return int(spark.sparkContext.defaultParallelism)
+    except PySparkException:
+        return 1
 
 
 class _Plan(NamedTuple):
@@ -148,10 +158,12 @@ class _Plan(NamedTuple):
     by: str | None
     weights: str | None
 
-    def work(self, name: str) -> Any:
+    def work(self, name: str, *arguments: Any) -> Any:
         """Return that function of `_work`, for the workers."""
         names = [field.name for field in self.fields]
-        return shipped(name, names, self.widths, self.columns, self.by, self.weights, reports=True)
+        return shipped(
+            name, names, self.widths, self.columns, self.by, self.weights, *arguments, reports=True
+        )
 
     def nothing(self) -> Moments | GroupedMoments:
         """Return the state of no rows."""
@@ -169,12 +181,14 @@ def _planned(df: DataFrame, columns: Iterable[str] | None, by: str | None, weigh
     return _Plan(fields, widths, chosen, by, weights)
 
 
-def _sum(states: DataFrame, plan: _Plan) -> Moments | GroupedMoments:
-    """Add up rows of STATES, on the workers first."""
-    # Of the partitions 0 … P - 1, 2k + 1 have the root k: about √P roots, without P being known here.
-    root = F.floor(F.sqrt(F.spark_partition_id()))
-    spread = states.withColumn("root", root).repartition("root").drop("root")
-    rows = spread.mapInArrow(shipped("add_up", reports=True), _work.STATES).collect()
+def _sum(states: DataFrame, plan: _Plan, *, few: bool = False) -> Moments | GroupedMoments:
+    """Add up rows of STATES, on the workers first unless they are few."""
+    if not few:
+        # Of the partitions 0 … P - 1, 2k + 1 have the root k: about √P roots, without P being known here.
+        root = F.floor(F.sqrt(F.spark_partition_id()))
+        spread = states.withColumn("root", root).repartition("root").drop("root")
+        states = spread.mapInArrow(shipped("add_up", reports=True), _work.STATES)
+    rows = states.collect()
     for row in rows:
         if row.error is not None:
             kind, _, message = row.error.partition(": ")

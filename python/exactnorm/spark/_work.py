@@ -5,9 +5,10 @@ Columns have numbers for names on the way, since Spark takes names apart at dots
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow.fs import FileSystem
@@ -20,7 +21,16 @@ from exactnorm.distributed import merge, partial
 STATES = "state binary, error string"
 ERRORS = {kind.__name__: kind for kind in (StateError, OSError, TypeError, ValueError, RuntimeError)}
 _ROWS = 1 << 16
+_AT_ONCE = 128 << 20  # bytes of a row group that is read whole
 _SCHEMA = pa.schema({"state": pa.binary(), "error": pa.string()})
+
+
+class Part(NamedTuple):
+    """Some row groups of a Parquet file."""
+
+    path: str
+    first: int
+    step: int
 
 
 def learn(
@@ -43,23 +53,44 @@ def learn_files(
     columns: Sequence[str],
     by: str | None,
     weights: str | None,
+    shares: Sequence[Sequence[Part]],
 ) -> Iterator[pa.RecordBatch]:
-    """Give the state of parts of Parquet files, of which the batches have path, part and count."""
-    rows = (row for batch in batches for row in batch.to_pylist())
-    tables = (_with_vectors(table, widths) for row in rows for table in _read(**row, names=list(names)))
+    """Give the state of shares of Parquet files, of which the batches have the numbers."""
+    chosen = (part for batch in batches for number in batch.column(0).to_pylist() for part in shares[number])
+    tables = (_with_vectors(table, widths) for part in chosen for table in _read(part, list(names)))
     yield from _row(lambda: partial(tables, columns=columns, by=by, weights=weights))
 
 
-def _read(path: str, part: int, count: int, names: list[str]) -> Iterator[pa.RecordBatch]:
-    """Read every count-th row group of a file, from this part on."""
-    try:
-        system, place = FileSystem.from_uri(path)
+def parts_of(paths: Iterable[str], size: int) -> list[Part]:
+    """Cut files into parts of about that many bytes. OSError naming a file that is not there."""
+    parts = []
+    for path in paths:
+        with _naming(path):
+            system, place = FileSystem.from_uri(path)
+            step = 1 + system.get_file_info(place).size // size
+        parts += [Part(path, first, step) for first in range(step)]
+    return parts
+
+
+def _read(part: Part, names: list[str]) -> Iterator[pa.RecordBatch]:
+    with _naming(part.path):
+        system, place = FileSystem.from_uri(part.path)
         with ParquetFile(system.open_input_file(place)) as file:
             missing = [name for name in names if name not in file.schema_arrow.names]
             if missing:
-                raise ValueError(f"{path}: no column {missing[0]!r}")
-            groups = list(range(part, file.num_row_groups, count))
-            yield from file.iter_batches(_ROWS, row_groups=groups, columns=names, use_threads=False)
+                raise ValueError(f"{part.path}: no column {missing[0]!r}")
+            how = {"columns": names, "use_threads": False}
+            for group in range(part.first, file.num_row_groups, part.step):
+                if file.metadata.row_group(group).total_byte_size <= _AT_ONCE:  # is faster
+                    yield from file.read_row_group(group, **how).to_batches()
+                else:
+                    yield from file.iter_batches(_ROWS, row_groups=[group], **how)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, pa.ArrowException) as error:
         raise OSError(f"{path}: {error}") from error
 
