@@ -1,7 +1,8 @@
 # make setup     what the other targets need: system packages (apt, if root) and the Python environment .venv
 # make demo      installs the package into .venv, builds the C++ examples, runs examples/flights_demo.py
 # make test      everything CI runs: formats, C++ with GCC, clang and sanitizers, the installed library, types, the demo, Python
-# make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run; and Beam
+# make test-all  test, then what takes long: clang-tidy, the exhaustive checks, a longer fuzz run, large files; and Beam
+# make test-scale  files as large as people have, killed and resumed; a year of days; a million keys: five minutes
 # make test-beam  the recipe for Beam, whose pyarrow and protobuf are older than ours, in .venv-beam
 # make bench     everything measured, half an hour: rewrites the tables of docs/benchmarks.md and its plots
 # make bench-quick  a part of it on smaller arrays, under a minute once set up: prints its tables, writes nothing
@@ -34,13 +35,13 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 
 .PHONY: setup demo test test-all bench bench-quick lint format clean
-.PHONY: system bench-programs check-formats check-types clang-tidy test-install test-python test-beam exhaustive fuzz
+.PHONY: system bench-programs check-formats check-types clang-tidy test-install test-python test-scale test-beam exhaustive fuzz
 CPP_TESTS := test-release test-clang test-asan
 .PHONY: $(CPP_TESTS)
 
 test: setup check-formats $(CPP_TESTS) test-install check-types demo test-python
 
-test-all: clang-tidy exhaustive fuzz test-beam test
+test-all: clang-tidy exhaustive fuzz test-beam test-scale test
 
 lint: check-formats check-types clang-tidy
 
@@ -153,6 +154,9 @@ build/wheel/in-beam: build/wheel/built .venv-beam/complete
 	$(VENV_BEAM)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheel/*.whl
 	touch $@
 
+test-scale: build/python/installed
+	$(VENV)/python -m pytest tests/scale
+
 test-beam: setup build/wheel/in-beam
 	$(VENV_BEAM)/python -m pytest tests/beam
 
@@ -167,6 +171,7 @@ bench: bench-programs
 	build/bench/bench/micro --benchmark_min_time=0.1 --benchmark_repetitions=9 \
 	  --benchmark_enable_random_interleaving=true --benchmark_out=build/bench/full/micro.json > /dev/null
 	$(VENV_BENCH)/python bench/compare.py build/bench/full/peers.json
+	$(VENV_BENCH)/python bench/files.py > build/bench/full/files.md
 	$(VENV_BENCH)/python bench/report.py build/bench/full
 
 bench-quick: bench-programs

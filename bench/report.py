@@ -3,7 +3,8 @@
     .venv-bench/bin/python bench/report.py FOLDER           writes docs/benchmarks.md and docs/*.svg
     .venv-bench/bin/python bench/report.py FOLDER --print   writes to the terminal instead
 
-FOLDER has pairs.json (bench/pairs.cpp), micro.json (bench/micro.cpp) and peers.json (bench/compare.py).
+FOLDER has pairs.json (bench/pairs.cpp), micro.json (bench/micro.cpp), peers.json (bench/compare.py) and, if
+files were measured, files.md (bench/files.py).
 """
 
 from __future__ import annotations
@@ -171,6 +172,9 @@ def main() -> None:
         "peers": peer_tables.learning(peers) + peer_tables.applying(peers),
         "calls": peer_tables.short_calls(peers),
     }
+    files = arguments.folder / "files.md"
+    if files.exists():  # a quick run has none
+        sections["files"] = files.read_text(encoding="utf-8")
     if arguments.print:
         for name, content in sections.items():
             print(f"== {name}\n\n{content}")
