@@ -83,7 +83,9 @@ class TableLearner:
 
         places = range(len(self._columns or ()))
         data = x.iloc[:, places] if hasattr(x, "iloc") else x.select(list(places))
-        weights = None if self._weights is None else column(len(places) + (self._by is not None))
+        weights = None
+        if self._weights is not None:
+            weights = _weights(column(len(places) + (self._by is not None)), self._weights)
         if self._by is None:
             if not isinstance(self._state, Moments):
                 self._state = Moments.from_data(data, weights=weights, threads=self._threads)
@@ -95,6 +97,20 @@ class TableLearner:
                 self._state = GroupedMoments.from_data(data, keys, weights=weights, threads=self._threads)
             else:
                 self._state.update(data, keys, weights=weights, threads=self._threads)
+
+
+def _weights(column: Any, name: str) -> Any:
+    """Check a column of weights; booleans are 0 and 1."""
+    if not hasattr(column, "null_count"):
+        return column  # of pandas
+    pa = import_module("pyarrow")
+    if column.null_count:
+        raise ValueError(f"column {name!r} of weights has {column.null_count:,} nulls")
+    if pa.types.is_boolean(column.type):
+        return column.cast(pa.uint8())
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise TypeError(f"column {name!r} is {column.type}: expected weights")
+    return column
 
 
 def add_up(states: Iterable[Moments | GroupedMoments]) -> Moments | GroupedMoments | None:

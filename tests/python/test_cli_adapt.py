@@ -145,3 +145,17 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 4096)
     except OSError:  # the other side is closed
         return b""
+
+
+def test_a_target_that_will_not_do_is_refused_first() -> None:
+    before = Path("in.csv").read_bytes()
+    for target, why in [
+        ("in.csv", "expected the name of a state document"),
+        ("new.parquet", "expected the name of a state document"),
+        ("-", "expected the name of a state document"),
+        (".", "Is a directory"),
+        ("none/out.json", "No such file"),
+    ]:
+        _, err = adapt("missing.csv", "-o", target, status=1)
+        assert why in err
+    assert Path("in.csv").read_bytes() == before

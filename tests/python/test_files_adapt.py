@@ -12,6 +12,7 @@ from pathlib import Path
 
 import exactnorm as en
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from exactnorm import files
 from exactnorm.files._blocks import cut_csv
+from exactnorm.files._locations import _matches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,7 +153,9 @@ def test_types_that_are_no_plain_numbers() -> None:
         }
     )
     pq.write_table(table, "in.parquet")
-    assert files.adapt("in.parquet") == en.Moments.from_data(
+    with pytest.warns(RuntimeWarning, match="price"):
+        learned = files.adapt("in.parquet")
+    assert learned == en.Moments.from_data(
         pa.table({"coded": values, "half": table["half"]})
     )
     assert files.adapt("in.parquet", columns=["flag"]).mean().tolist() == [2 / 3]
@@ -370,3 +374,120 @@ def test_memory_does_not_grow_with_the_file(kind: str) -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY, name], capture_output=True, text=True)  # noqa: S603
     assert done.stderr == ""
     assert int(done.stdout) < 300
+
+
+def test_one_file_by_two_names() -> None:
+    Path("a.csv").write_text("n\n1\n2\n")
+    Path("link.csv").symlink_to("a.csv")
+    for other in ("./a.csv", "link.csv", Path("a.csv").resolve().as_uri()):
+        with pytest.raises(ValueError, match="named twice"):
+            files.adapt(["a.csv", other])
+
+
+def test_remote_patterns_are_those_of_local_ones() -> None:
+    paths = ["b/a.csv", "b/old/b.csv", "b/old/x/c.csv"]
+
+    def matching(pattern: str) -> list[str]:
+        return [path for path in paths if _matches(path.split("/"), pattern.split("/"))]
+
+    assert matching("b/*.csv") == ["b/a.csv"]
+    assert matching("b/**/*.csv") == paths
+    assert matching("b/*/*.csv") == ["b/old/b.csv"]
+    assert matching("**/c.csv") == ["b/old/x/c.csv"]
+
+
+def test_whole_numbers_that_begin_late() -> None:
+    """2**53 + 1 is no float64: a column that begins without values is of integers until it is not."""
+    large = 2**53 + 1
+    rows = 300_000
+    Path("late.csv").write_text("a,b\n" + "1,\n" * rows + f"1,{large}\n1,{-large + 1}\n")
+    Path("late.jsonl").write_text('{"b": null}\n' * rows + f'{{"b": {large}}}\n{{"b": {-large + 1}}}\n')
+    for name in ("late.csv", "late.jsonl"):
+        assert files.adapt(name, columns=["b"]).mean().tolist() == [0.5]
+    Path("half.csv").write_text("a,b\n" + "1,\n" * rows + "1,0.5\n")
+    assert files.adapt("half.csv", columns=["b"]).mean().tolist() == [0.5]
+
+
+def test_only_columns_of_folders() -> None:
+    table = people(6).select(NUMBERS)
+    for kind in ("parquet", "csv", "arrow", "arrows", "jsonl"):
+        Path(f"{kind}/month=3").mkdir(parents=True)
+        write(table, f"{kind}/month=3/a.{kind}")
+    Path("npz/month=3").mkdir(parents=True)
+    np.savez("npz/month=3/a.npz", age=np.arange(6), income=np.ones(6))
+    for kind in ("parquet", "csv", "arrow", "arrows", "jsonl", "npz"):
+        assert files.adapt(kind, columns=["month"]).count.tolist() == [6]
+
+
+def test_damaged_archives() -> None:
+    np.savez_compressed("good.npz", a=np.arange(5000.0), b=np.arange(5000.0))
+    good = bytearray(Path("good.npz").read_bytes())
+    Path("cut.npz").write_bytes(good[:-30])
+    Path("garbage.npz").write_bytes(b"garbage")
+    good[100] ^= 255
+    Path("changed.npz").write_bytes(good)
+    for name in ("cut.npz", "garbage.npz", "changed.npz"):
+        with pytest.raises(ValueError, match=f"^{name}: "):
+            files.adapt(name)
+        bad: dict[str, Exception] = {}
+        assert files.adapt(["good.npz", name], on_bad_file=bad.__setitem__) == files.adapt("good.npz")
+        assert list(bad) == [name]
+
+
+def test_files_that_do_not_fit_are_left_out_on_demand() -> None:
+    Path("a.csv").write_text("x,y\n1,2\n")
+    Path("b.csv").write_text("x\n1\n")
+    Path("c.csv").write_text("x,y\n1,text\n")
+    pq.write_table(pa.table({"x": pa.array([1.5], pa.float32()), "y": [2]}), "d.parquet")
+    pq.write_table(pa.table({"x": pa.array([1.5]), "y": [2]}), "e.parquet")
+    bad: dict[str, Exception] = {}
+    learned = files.adapt(["a.csv", "b.csv", "c.csv", "d.parquet", "e.parquet"], on_bad_file=bad.__setitem__)
+    assert list(bad) == ["b.csv", "c.csv", "e.parquet"]
+    assert learned == files.adapt(["a.csv", "d.parquet"])
+
+
+def test_keys_of_every_text() -> None:
+    table = pa.table({"k": ["1", "2", "1"], "x": [1.0, 2.0, 3.0]})
+    expected = en.GroupedMoments.from_data(table, "k")
+    for i, kind in enumerate((pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string()))):
+        pa.feather.write_feather(table.set_column(0, "k", table["k"].cast(kind)), f"{i}.arrow")
+    pl.from_arrow(table).write_parquet("p.parquet")
+    pa.csv.write_csv(table, "c.csv", pa.csv.WriteOptions(quoting_style="none"))
+    for name in ("0.arrow", "1.arrow", "2.arrow", "p.parquet"):
+        assert files.adapt(name, by="k") == expected
+        assert files.adapt([name, "c.csv"], by="k") == expected + expected
+    Path("days.csv").write_text("day,x\n2013-01-01,1\n2013-01-02,2\n")
+    Path("none.csv").write_text("day,x\n")
+    assert files.adapt(["days.csv", "none.csv"], by="day").keys() == ["2013-01-01", "2013-01-02"]
+
+
+def test_weights_that_will_not_do() -> None:
+    pq.write_table(
+        pa.table({"x": [1.0, 2.0], "n": [1, None], "t": ["a", "b"], "b": [True, False]}), "a.parquet"
+    )
+    with pytest.raises(ValueError, match=r"a.parquet: column 'n' of weights has 1 nulls"):
+        files.adapt("a.parquet", columns=["x"], weights="n")
+    with pytest.raises((ValueError, TypeError), match=r"a.parquet: column 't' is string: expected weights"):
+        files.adapt("a.parquet", columns=["x"], weights="t")
+    assert files.adapt("a.parquet", columns=["x"], weights="b").mean().tolist() == [1.0]
+
+
+def test_decimals_are_left_out_with_a_warning() -> None:
+    pq.write_table(pa.table({"x": [1.0], "price": pa.array([1], pa.decimal128(5, 2))}), "a.parquet")
+    with pytest.warns(RuntimeWarning, match=r"not learned, .*: 'price' \(decimal128\(5, 2\)\)"):
+        assert files.adapt("a.parquet").names == ("x",)
+
+
+def test_rows_that_are_read_twice_count_once() -> None:
+    Path("a.csv").write_text("a\n" + "1\n" * 1_000_000 + "0.5\n")
+    seen: list[files.Progress] = []
+    files.adapt("a.csv", on_progress=seen.append)
+    assert seen[-1].rows == 1_000_001
+    assert seen[-1].bytes == pytest.approx(seen[-1].total)
+
+
+def test_names_in_another_order_are_added() -> None:
+    Path("a.csv").write_text("x,y\n1,2\n")
+    base = files.adapt("a.csv")
+    assert files.adapt("a.csv", columns=["y", "x"], add_to=base) == base + base
+    assert files.adapt("a.csv", columns=["*"], add_to=base) == base + base

@@ -225,3 +225,51 @@ def test_killed_at_random() -> None:
     assert kills > 1
     assert en.load("out.json").digest == expected
     assert files.adapt(".", checkpoint="c").digest == expected
+
+
+@pytest.mark.usefixtures("_often")
+def test_a_bad_file_that_is_mended() -> None:
+    """What was read of it before it turned out to be bad has left nothing, on disk neither."""
+    lines = ["1234567\n"] * 1_500_000
+    Path("a.csv").write_text("n\n" + "".join(lines))
+    expected = files.adapt("a.csv")
+    good = Path("a.csv").read_bytes()
+    status = Path("a.csv").stat()
+    pq.write_table(pa.table({"n": [1]}), "b.parquet")
+    Path("a.csv").write_bytes(good[:10_000_002] + b"x" + good[10_000_003:])
+    os.utime("a.csv", ns=(status.st_atime_ns, status.st_mtime_ns))
+    bad: dict[str, Exception] = {}
+    learned = files.adapt(["a.csv", "b.parquet"], checkpoint="c", on_bad_file=bad.__setitem__)
+    assert list(bad) == ["a.csv"]
+    assert learned == files.adapt("b.parquet")
+    Path("a.csv").write_bytes(good)
+    os.utime("a.csv", ns=(status.st_atime_ns, status.st_mtime_ns))
+    both = files.adapt(["a.csv", "b.parquet"], checkpoint="c")
+    assert both == learned + expected
+    Path("d").mkdir()
+    Path("a.csv").write_bytes(good[:10_000_002] + b"x" + good[10_000_003:])
+    files.adapt(["b.parquet", "a.csv"], checkpoint="d", on_bad_file=bad.__setitem__)
+    Path("a.csv").unlink()
+    assert files.adapt("b.parquet", checkpoint="d") == learned
+
+
+@pytest.mark.usefixtures("_often")
+def test_a_crash_on_the_second_day() -> None:
+    for i in range(4):
+        pq.write_table(numbers(100, i), f"{i}.parquet")
+    names = [f"{i}.parquet" for i in range(4)]
+    base = en.Moments.from_data(numbers(50, 9))
+    first = files.adapt(names[:2], add_to=base, checkpoint="c")
+    with pytest.raises(Killed):
+        files.adapt(names, add_to=first, checkpoint="c", on_progress=stopped_after(1))
+    assert files.adapt(names, add_to=first, checkpoint="c") == base + files.adapt(names)
+    assert files.adapt(names, add_to=base, checkpoint="c") == base + files.adapt(names)
+
+
+def test_a_file_that_is_done_and_gone_bad() -> None:
+    pq.write_table(numbers(100, 0), "a.parquet")
+    pq.write_table(numbers(100, 1), "b.parquet")
+    files.adapt(["a.parquet"], checkpoint="c")
+    Path("a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"a.parquet: it has changed since it was read"):
+        files.adapt(["a.parquet", "b.parquet"], checkpoint="c", on_bad_file=lambda *_: None)

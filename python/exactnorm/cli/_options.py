@@ -64,7 +64,12 @@ class Order(StrEnum):
 
 
 State = Annotated[str, typer.Argument(metavar="STATE", help="What adapt, or Python, has written.")]
-Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Parquet, CSV, .csv.gz or .csv.zst.")]
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES...", help="Parquet, CSV, JSON lines, Arrow, .npy or .npz; folders, patterns, URIs, -."
+    ),
+]
 Input = Annotated[str, typer.Argument(metavar="IN", help="A file, pattern, folder or URI, or -.")]
 StateOutput = Annotated[str, typer.Option("--output", "-o", metavar="STATE", help="The document to write.")]
 States = Annotated[list[str], typer.Argument(metavar="STATES...", help="Documents of one kind.")]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 from exactnorm._documents import load
 from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
@@ -64,3 +68,17 @@ def load_moments(path: str) -> Moments | GroupedMoments:
     """Load what can be added up: of a layer, what it has learned."""
     state = load(path)
     return state if isinstance(state, GroupedMoments) else moments_of(state, path)
+
+
+def check_target(path: str) -> None:
+    """Raise an error now if a state cannot be written there, or would take the place of data."""
+    from exactnorm.files._locations import ENDINGS
+
+    if path == "-" or path.lower().removesuffix(".gz").removesuffix(".zst").endswith(tuple(ENDINGS)):
+        raise ValueError(f"{path}: expected the name of a state document, such as stats.json")
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        code = errno.EACCES if target.parent.is_dir() else errno.ENOENT
+        raise OSError(code, os.strerror(code), path)

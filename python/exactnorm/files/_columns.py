@@ -90,7 +90,7 @@ def _common_type(name: str, places: Sequence[Seen], files: Iterable[str]) -> pa.
             f"{missing}: no column {name!r}" + (f", which {places[0].path} has" if places else "")
         )
     typed = [place for place in places if not pa.types.is_null(place.type)] or places
-    first = typed[0]
+    first = next((place for place in typed if not place.guessed), typed[0])
     for place in typed:
         both_numbers = is_number(first.type) and is_number(place.type)
         if place.type != first.type and not (both_numbers and (first.guessed or place.guessed)):

@@ -31,7 +31,7 @@ class JsonLinesReader:
         self.schema: pa.Schema = _parse(beginning.text, None).schema
         for name, guess in zip(self.schema.names, self.schema.types, strict=True):
             if name in numbers and pa.types.is_null(guess):
-                self._set_type(name, pa.float64())
+                self._set_type(name, pa.int64())
 
     def pieces(self, columns: Sequence[str], start: int = 0) -> Iterator[Piece]:
         """See `TableReader`."""

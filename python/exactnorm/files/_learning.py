@@ -153,8 +153,8 @@ class Run:
         for name, stamp in read.items():
             if name not in by_name:
                 raise ValueError(
-                    f"{folder}: this checkpoint has read {name}, which is not among the files; to start over, "
-                    "take another checkpoint, and --add-to what this one has given to keep that"
+                    f"{folder}: this checkpoint has read {name}, which is not among the files; to start "
+                    "over, take another checkpoint, and --add-to what this one has given to keep that"
                 )
             check_unchanged(by_name[name], stamp)
 

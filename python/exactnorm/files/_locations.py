@@ -98,9 +98,13 @@ def locate(names: Sequence[str]) -> list[Location]:
     seen: set[tuple[str, str]] = set()
     for location in found:
         is_local = location.filesystem is None
-        where = ("", os.path.realpath(location.path)) if is_local else (
-            location.filesystem.type_name,
-            location.path,
+        where = (
+            ("", os.path.realpath(location.path))
+            if is_local
+            else (
+                location.filesystem.type_name,
+                location.path,
+            )
         )
         if where in seen:
             raise ValueError(f"{location.name}: named twice")

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from exactnorm._warn import warn
 from exactnorm.files._columns import Seen, common_schema, is_number, matching
+from exactnorm.files._kinds import is_text
 from exactnorm.files._locations import Location
 from exactnorm.files._readers import Piece
 
@@ -45,7 +47,7 @@ class Plan(NamedTuple):
     @property
     def has_text_keys(self) -> bool:
         """Whether keys are text, even where they look like numbers."""
-        return self.by is not None and pa.types.is_string(self.schema.field(self.by).type)
+        return self.by is not None and is_text(self.schema.field(self.by).type)
 
     def complete(self, location: Location, piece: Piece) -> pa.RecordBatch:
         """Return a batch with the columns that the folders' names tell."""
@@ -89,8 +91,13 @@ def plan(
     numbers = [name for name, places in seen.items() if _are_numbers(places) and name not in others]
     if wanted.learned is not None:
         learned = matching(wanted.learned, [*seen, *partitions], numbers)
+        if default is not None and sorted(learned) == sorted(default):
+            learned = list(default)
+    elif default is not None:
+        learned = list(default)
     else:
-        learned = numbers if default is None else list(default)
+        learned = numbers
+        _tell_of_decimals(seen, others)
     both = next((name for name in others if name in learned), None)
     if both is not None:
         raise ValueError(f"column {both!r} is of keys or weights, so it is not learned")
@@ -111,10 +118,24 @@ def _are_numbers(places: Sequence[Seen]) -> bool:
 
 
 def _as_keys(places: Sequence[Seen]) -> list[Seen]:
-    """Take keys that only look like numbers for text, if some are text."""
-    if not any(pa.types.is_string(place.type) for place in places):
+    """Take keys for text if some are text: what only looks like something else, and text of any layout."""
+    known = [place.type for place in places if not pa.types.is_null(place.type)]
+    if known and all(map(pa.types.is_integer, known)):
         return list(places)
-    return [place._replace(type=pa.string()) if place.guessed else place for place in places]
+    return [
+        place._replace(type=pa.string()) if place.guessed or is_text(place.type) else place
+        for place in places
+    ]
+
+
+def _tell_of_decimals(seen: dict[str, list[Seen]], others: Sequence[str]) -> None:
+    left_out = [
+        f"{name!r} ({places[0].type})"
+        for name, places in seen.items()
+        if pa.types.is_decimal(places[0].type) and name not in others
+    ]
+    if left_out:
+        warn([f"not learned, since float64 does not hold it exactly: {', '.join(left_out)}"], RuntimeWarning)
 
 
 def partition_columns(locations: Sequence[Location], stored: Collection[str]) -> dict[str, list[Seen]]:

@@ -51,13 +51,14 @@ def adapt(
     ```
     """
     from exactnorm.cli._progress import counting  # pyarrow and rich take their time
-    from exactnorm.cli._states import load_moments
+    from exactnorm.cli._states import check_target, load_moments
     from exactnorm.cli._summary import print_summary
     from exactnorm.files import adapt as learn
 
     skipped: dict[str, str] = {}
     wanted = split(columns)
     with reporting():
+        check_target(output)
         base = None if add_to is None else load_moments(add_to)
         with counting(threads) as counter:
             state = learn(
