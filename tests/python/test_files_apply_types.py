@@ -26,3 +26,55 @@ def test_text_of_any_layout_finds_integer_keys(kind: pa.DataType) -> None:
     pq.write_table(pa.table({"k": keys, "x": [3.0, 9.0, 1.0, 4.5]}), "in.parquet")
     files.apply(state, "in.parquet", "out.parquet", by="k", unknown="global")
     assert pq.read_table("out.parquet")["x"].to_pylist() == [1, 1, -1, 0]
+
+
+ONE = en.Moments.from_data({"x": [1.0, 3.0]})
+LARGE = ("18446744073709551615", "9223372036854775808", "-9223372036854775809", "12345678901234567890123")
+
+
+def test_times_in_json_stay_as_they_are() -> None:
+    times = (
+        '"t": "2013-01-01T05:00:00+02:00", "d": "1999-12-31", "l": ["1999-12-31"], "s": {"a": "2013-01-01"}'
+    )
+    Path("in.jsonl").write_text(f'{{"x": 3, {times}}}\n' + '{"x": 1, "t": null}\n')
+    files.apply(ONE, "in.jsonl", "out.jsonl")
+    first, second = Path("out.jsonl").read_text().splitlines()
+    assert first == f'{{"x": 1, {times}}}'
+    assert second.startswith('{"x": -1, "t": null, ')
+    Path("late.jsonl").write_text('{"x": 3, "t": null}\n' * 90_000 + '{"x": 1, "t": "2013-01-01"}\n')
+    files.apply(ONE, "late.jsonl", "out.jsonl")
+    assert Path("out.jsonl").read_text().splitlines()[-1] == '{"x": -1, "t": "2013-01-01"}'
+
+
+@pytest.mark.parametrize("number", LARGE)
+@pytest.mark.parametrize("rows", [0, 100_000])
+@pytest.mark.parametrize("shape", ["{}", "[1, {}]", '{{"a": {}}}'])
+def test_whole_numbers_in_json_that_do_not_fit_are_refused(number: str, rows: int, shape: str) -> None:
+    Path("in.jsonl").write_text(
+        f'{{"x": 1, "id": {shape.format(7)}}}\n' * (rows + 1)
+        + f'{{"x": 1, "id": {shape.format(number)}}}\n'
+        + '{"x": 3, "id": null}\n'
+    )
+    with pytest.raises(ValueError, match=r"^in\.jsonl: .*column 'id'") as caught:
+        files.apply(ONE, "in.jsonl", "out.jsonl")
+    assert number in str(caught.value) or "later" in str(caught.value)
+    assert not Path("out.jsonl").exists()
+    files.apply(ONE, "in.jsonl", "out.jsonl", drop_others=True)
+
+
+def test_floats_in_json_stay_floats() -> None:
+    Path("in.jsonl").write_text(
+        '{"x": 1, "id": 1e300}\n\n{"x": 3, "id": 9007199254740992}\n{"x": 1, "id": 0.5}'
+    )
+    files.apply(ONE, "in.jsonl", "out.parquet")
+    assert pq.read_table("out.parquet")["id"].to_pylist() == [1e300, 2.0**53, 0.5]
+
+
+@pytest.mark.parametrize("number", LARGE)
+@pytest.mark.parametrize("rows", [0, 200_000])
+def test_whole_numbers_in_csv_that_do_not_fit_are_text(number: str, rows: int) -> None:
+    Path("in.csv").write_text("x,id,f\n" + "1,007,0.5\n" * rows + f"1,{number},1e300\n3,,2\n")
+    files.apply(ONE, "in.csv", "out.parquet")
+    out = pq.read_table("out.parquet")
+    assert out["id"].to_pylist() == ["007"] * rows + [number, ""]
+    assert out["f"].to_pylist() == [0.5] * rows + [1e300, 2.0]

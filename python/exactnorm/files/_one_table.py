@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from exactnorm.files._columns import Seen, common_schema, is_number
+from exactnorm.files._exact_whole import changed_number, holds_float64, may_be_changed
 from exactnorm.files._locations import Location
 from exactnorm.files._plan import partition_columns, repeated
 from exactnorm.files._readers import TableReader, batch_rows, naming
@@ -89,6 +90,7 @@ class OneTable:
             if name in partitions
         }
         self._widened: dict[str, pa.DataType] = {}
+        self._sound: set[tuple[str, str]] = set()
 
     @property
     def name(self) -> str:
@@ -142,6 +144,7 @@ class OneTable:
         """
         schema = self.schema(columns)
         stored = [name for name in columns if name in self._seen]
+        floats = [name for name in stored if self._may_have_changed(name, schema.field(name).type)]
         step = batch_rows(schema, columns)
         before = 0
         for location, size in zip(self._locations, self._sizes, strict=True):
@@ -150,6 +153,8 @@ class OneTable:
                 reader = self._open(location, schema)
                 try:
                     for piece in reader.pieces(stored):
+                        if reader.guessed:
+                            self._check_unchanged(piece.batch, floats, location)
                         done = (before + piece.done * size) / self.bytes if self.bytes else 0.0
                         for first in range(0, piece.batch.num_rows, step):
                             batch = self._completed(piece.batch.slice(first, step), schema, location)
@@ -159,6 +164,28 @@ class OneTable:
                     self._widen(reader, error)
                     raise WrongGuessError from error
             before += size
+
+    def _may_have_changed(self, name: str, kind: pa.DataType) -> bool:
+        """Whether float64 is only a guess, for what is not calculated with."""
+        seen = self._seen[name]
+        return holds_float64(kind) and any(self._wish(name, place) is None for place in seen if place.guessed)
+
+    def _check_unchanged(self, batch: pa.RecordBatch, floats: Sequence[str], location: Location) -> None:
+        """Read numbers that float64 would change as text, or raise a ValueError where that cannot be."""
+        for name in floats:
+            if (location.name, name) in self._sound or not may_be_changed(batch.column(name)):
+                continue
+            value = changed_number(location, name)
+            if value is None:
+                self._sound.add((location.name, name))
+            elif location.format == "csv":
+                self._widened[name] = pa.string()
+                raise WrongGuessError
+            else:
+                raise ValueError(
+                    f"column {name!r}: {value} would not stay what it is in float64: "
+                    "write such numbers as text, in quotes, or leave the column out (--drop-others)"
+                )
 
     def _widen(self, reader: TableReader, error: pa.ArrowInvalid) -> None:
         """Change the type of the column that gave this error, or raise an error that names the column."""
