@@ -78,3 +78,47 @@ def test_whole_numbers_in_csv_that_do_not_fit_are_text(number: str, rows: int) -
     out = pq.read_table("out.parquet")
     assert out["id"].to_pylist() == ["007"] * rows + [number, ""]
     assert out["f"].to_pylist() == [0.5] * rows + [1e300, 2.0]
+
+
+@pytest.mark.parametrize("out", ["out.csv", "out.parquet"])
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
+def test_booleans_that_were_learned(name: str, out: str) -> None:
+    Path("in.csv").write_text("flag,n\ntrue,1\nfalse,2\n,3\n")
+    Path("in.jsonl").write_text('{"flag": true}\n{"flag": false}\n{"flag": null}')
+    state = files.adapt(name, columns=["flag"])
+    files.apply(state, name, out)
+    files.apply(state, out, "back.parquet", inverse=True)
+    assert pq.read_table("back.parquet")["flag"].to_pylist() == [1, 0, None]
+
+
+def test_booleans_of_which_a_file_has_none() -> None:
+    Path("a.csv").write_text("flag\ntrue\nfalse\n")
+    Path("b.csv").write_text("flag\nNA\n")
+    files.apply(files.adapt("a.csv", columns=["flag"]), "*.csv", "out.parquet")
+    assert pq.read_table("out.parquet")["flag"].to_pylist() == [1, -1, None]
+
+
+@pytest.mark.parametrize("out", ["out.csv", "out.parquet"])
+def test_hexadecimal_numbers_that_were_learned(out: str) -> None:
+    Path("in.csv").write_text("x,y\n0x10,1\n18,2.5\n0x14,3\n")
+    state = files.adapt("in.csv", columns=["x"])
+    assert state.mean(dtype="float64").tolist() == [18]
+    files.apply(state, "in.csv", out)
+    files.apply(state, out, "back.csv", inverse=True)
+    assert Path("back.csv").read_text() == "x,y\n16,1\n18,2.5\n20,3\n"
+
+
+def test_csv_and_parquet_into_one_csv() -> None:
+    Path("a.csv").write_text("x,o,p\n1,007,a\n")
+    pq.write_table(pa.table({"x": [3.0], "o": [8], "p": pa.array(["b"], pa.large_string())}), "b.parquet")
+    files.apply(ONE, "[ab].*", "out.csv")
+    assert Path("out.csv").read_text() == "x,o,p\n-1,007,a\n1,8,b\n"
+    with pytest.raises(ValueError, match=r"^b\.parquet: column 'p' is large_string, but string in a\.csv$"):
+        files.apply(ONE, "[ab].*", "out.parquet")
+
+
+def test_patterns_are_of_the_states_columns() -> None:
+    Path("a.csv").write_text("x,q\n1,2\n")
+    expected = r"^of the columns that the state has: no column of numbers matches 'q\*'$"
+    with pytest.raises(ValueError, match=expected):
+        files.apply(ONE, "a.csv", "out.csv", columns=["q*"])

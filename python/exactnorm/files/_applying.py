@@ -159,7 +159,10 @@ class Application:
         wanted = self._wanted.columns
         if wanted is None:
             return features
-        chosen = matching(wanted, list(features), features)
+        try:
+            chosen = matching(wanted, list(features), features)
+        except ValueError as error:
+            raise ValueError(f"of the columns that the state has: {error}") from error
         for column in chosen:
             if column not in features:
                 raise ValueError(f"the state has no column {column!r}")
@@ -182,8 +185,9 @@ class Application:
         """Write a table; again from the start if a column is of a wider type than it seemed."""
         rows, before = self._rows, self._bytes
         while True:
+            given = table.schema(plan.read)  # its errors name the file that differs
             with naming(table.name):
-                after = plan.applier.schema(table.schema(plan.read))
+                after = plan.applier.schema(given)
             chosen = pa.schema([after.field(name) for name in plan.kept], after.metadata)
             try:
                 with table_writer(file, form, compression, chosen) as write:

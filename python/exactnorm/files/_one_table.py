@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from exactnorm.files._blocks import blocks, cut_csv
 from exactnorm.files._columns import Seen, common_schema, is_number
 from exactnorm.files._exact_whole import changed_number, holds_float64, may_be_changed
+from exactnorm.files._kinds import is_text as is_text_type
 from exactnorm.files._locations import Location
 from exactnorm.files._plan import partition_columns, repeated
 from exactnorm.files._readers import TableReader, batch_rows, naming
@@ -74,6 +76,9 @@ class OneTable:
         self._wishes = Wishes()
         self._csv = {location.name for location in locations if location.format == "csv"}
         self._sizes = [_size(location) for location in locations]
+        self._hexadecimal = {
+            location.name for location in locations if location.format == "csv" and _has_hexadecimal(location)
+        }
         self._seen: dict[str, list[Seen]] = {}
         self._first: pa.Schema | None = None
         self._guesses = 0
@@ -127,7 +132,8 @@ class OneTable:
         places: dict[str, list[Seen]] = {}
         for name in columns:
             seen = self._seen.get(name, self._partitions.get(name, []))
-            places[name] = _agreed([self._as_read(name, place) for place in seen])
+            is_text = self._wishes.as_text and name not in (*self._wishes.numbers, *self._wishes.strings)
+            places[name] = _agreed([self._as_read(name, place) for place in seen], is_text=is_text)
         kinds = common_schema(places, [location.name for location in self._locations])
         assert self._first is not None  # noqa: S101 - there is a file
         given = {field.name: field for field in self._first}
@@ -224,9 +230,14 @@ class OneTable:
         if not seen.guessed:
             return None
         if name in self._wishes.numbers:
-            return pa.float64()
+            return None if self._is_as_guessed(name, seen) else pa.float64()
         is_text = name in self._wishes.strings or self._wishes.as_text
         return pa.string() if is_text and seen.path in self._csv else None
+
+    def _is_as_guessed(self, name: str, seen: Seen) -> bool:
+        """Whether numbers do not read as float64: booleans, and where there may be hexadecimal ones."""
+        has_booleans = any(pa.types.is_boolean(place.type) for place in self._seen[name])
+        return has_booleans or (seen.path in self._hexadecimal and pa.types.is_integer(seen.type))
 
     def _as_read(self, name: str, seen: Seen) -> Seen:
         wish = self._wish(name, seen)
@@ -241,13 +252,24 @@ def partitions_below(base: str, locations: Sequence[Location]) -> set[str]:
     return {name for location in locations for name, _ in location.partitions[count:]}
 
 
-def _agreed(places: list[Seen]) -> list[Seen]:
-    """Give guesses that differ a type that goes for all of them: float64 for numbers, or text."""
+def _agreed(places: list[Seen], *, is_text: bool) -> list[Seen]:
+    """Give guesses that differ a type that goes for all of them: float64 for numbers, or text.
+
+    What becomes text anyway may differ if text is among it.
+    """
     kinds = {place.type for place in places if not pa.types.is_null(place.type)}
-    if len(kinds) < 2 or not all(place.guessed for place in places):
+    is_text = is_text and any(map(is_text_type, kinds)) and not any(map(pa.types.is_nested, kinds))
+    if len(kinds) < 2 or not (is_text or all(place.guessed for place in places)):
         return places
     wide = pa.float64() if all(map(is_number, kinds)) else pa.string()
     return [place._replace(type=wide) for place in places]
+
+
+def _has_hexadecimal(location: Location) -> bool:
+    """Whether the beginning of a file, which types are guessed from, may have numbers like 0x1F."""
+    with naming(location.name):
+        beginning = next(blocks(location, cut_csv), None)
+    return beginning is not None and b"0x" in beginning.text.lower()
 
 
 def _size(location: Location) -> int:
