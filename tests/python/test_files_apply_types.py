@@ -1,10 +1,11 @@
-"""files.apply: what becomes of keys and of other columns, of whatever types files hold them in."""
+"""files.apply: what becomes of keys and other columns, of whatever types and files hold them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import exactnorm as en
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,3 +123,29 @@ def test_patterns_are_of_the_states_columns() -> None:
     expected = r"^of the columns that the state has: no column of numbers matches 'q\*'$"
     with pytest.raises(ValueError, match=expected):
         files.apply(ONE, "a.csv", "out.csv", columns=["q*"])
+
+
+def test_tables_are_not_written_as_arrays() -> None:
+    Path("in").mkdir()
+    np.savez("in/t.npz", x=[1.0, 3.0], y=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"^in/t\.npz: tables are not written as \.npz: "):
+        files.apply(ONE, "in", "out/")
+    with pytest.raises(ValueError, match=r"^out\.npy: tables are not written as \.npy: "):
+        files.apply(ONE, "in/t.npz", "out.npy")
+    for name in ("out.npz", "out.txt"):
+        with pytest.raises(ValueError, match=rf"^{name}: expected a name that ends in \.parquet, ") as caught:
+            files.apply(ONE, "in/t.npz", name)
+        assert ".npz," not in str(caught.value)
+    assert not Path("out").exists()
+    files.apply(ONE, "in/t.npz", "out.csv")
+    assert Path("out.csv").read_text() == "x,y\n-1,1\n1,2\n"
+
+
+def test_a_folder_named_like_a_pattern() -> None:
+    inner = Path("in [1]", "k=2")
+    inner.mkdir(parents=True)
+    Path(inner, "a.csv").write_text("x\n1\n3\n")
+    files.apply(ONE, "in [1]", "out/")
+    assert Path("out", "k=2", "a.csv").read_text() == "x\n-1\n1\n"
+    files.apply(ONE, "in [1]/k=2", "out.csv")
+    assert Path("out.csv").read_text() == "x\n-1\n1\n"
