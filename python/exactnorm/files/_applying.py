@@ -244,9 +244,7 @@ def _applied(table: OneTable, plan: _Plan) -> Iterator[_Done]:
 
 def _check_takes_tables(name: str, form: str) -> None:
     if form in ("npy", "npz"):
-        raise ValueError(
-            f"{name}: tables are not written as .{form}: choose a file of another format"
-        )
+        raise ValueError(f"{name}: tables are not written as .{form}: choose a file of another format")
 
 
 def _size(location: Location) -> int:
