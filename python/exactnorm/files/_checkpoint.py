@@ -47,8 +47,8 @@ class Record:
 
     settings: Mapping[str, Any]
     """What the run has been asked for: it goes on only with the same."""
-    base: str | None
-    """Digest of the state that it adds to."""
+    bases: list[str | None]
+    """Digests of the states that it may be asked to add to: the total has what they have."""
     total: State
     """What all files that are done have, and that state."""
     done: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Checkpoint:
         known: dict[str, Any] = {
             "version": _VERSION,
             "settings": record.settings,
-            "base": record.base,
+            "bases": record.bases,
             "done": record.done,
         }
         current = record.current
@@ -114,7 +114,7 @@ class Checkpoint:
                 known = json.loads(archive.read("record.json"))
                 if known["version"] != _VERSION:
                     raise ValueError(f"it has version {known['version']}, and {_VERSION} is known here")
-                record = Record(known["settings"], known["base"], _state(archive.read("total.cbor")))
+                record = Record(known["settings"], known["bases"], _state(archive.read("total.cbor")))
                 record.done = {name: (size, mtime) for name, (size, mtime) in known["done"].items()}
                 if (current := known.get("current")) is not None:
                     size, mtime = current["stamp"]

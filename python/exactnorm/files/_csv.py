@@ -49,7 +49,7 @@ class CsvReader:
         for name, guess in zip(self.schema.names, self.schema.types, strict=True):
             if name in numbers:
                 if pa.types.is_null(guess):
-                    self._set_type(name, pa.float64())
+                    self._set_type(name, pa.int64())
             elif as_text:
                 self._set_type(name, pa.string())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -53,11 +54,13 @@ class Run:
         on_bad_file: OnBadFile | None,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self._locations = list(locations)
+        self._named = list(locations)
+        self._locations = self._named
         self._threads = threads_of(threads) or None
         self._on_bad_file, self._on_progress = on_bad_file, on_progress
         self._rows, self._bytes = 0, 0.0
         self._sizes = {} if on_progress is None else {place.name: _size(place) for place in self._locations}
+        self._total = sum(self._sizes.values())
 
     def arrays(self, base: State | None) -> Moments:
         """Learn files that hold an array each."""
@@ -94,12 +97,14 @@ class Run:
         if base is not None:
             _add(total, base, "the state to add to")
         if checkpoint is None:
-            return self._all(chosen, Record(chosen.settings(), None, total), None)
+            return self._all(chosen, Record(chosen.settings(), [], total), None)
         keeper = Checkpoint(checkpoint)
         with keeper.locked():
             digest = None if base is None else base.digest
-            record = keeper.load() or Record(chosen.settings(), digest, total)
+            record = keeper.load() or Record(chosen.settings(), [digest], total)
             self._check(record, chosen, digest, checkpoint)
+            if digest not in record.bases:  # what this has given before is to be added to
+                record.bases.append(digest)
             return self._all(chosen, record, keeper)
 
     def _look(self, columns: Columns, base: State | None) -> Plan:
@@ -118,7 +123,20 @@ class Run:
             if base.names is None:
                 raise ValueError("the state to add to does not name any columns")
             default = list(features_by_column(base.names, schemas[0][1].names))
-        return plan(columns, default, schemas)
+        try:
+            return plan(columns, default, schemas)
+        except ValueError:
+            if self._on_bad_file is None:
+                raise
+        fitting: list[tuple[Location, pa.Schema, bool]] = []
+        for one in schemas:
+            with self._may_be_bad(one[0]):
+                plan(columns, default, [*fitting, one])
+                fitting.append(one)
+        if not fitting:
+            raise ValueError("no file could be read")
+        self._locations = [location for location, _, _ in fitting]
+        return plan(columns, default, fitting)
 
     def _learner(self, chosen: Plan) -> TableLearner:
         return TableLearner(chosen.learned, chosen.by, chosen.weights, self._threads)
@@ -127,14 +145,17 @@ class Run:
         """Raise a ValueError if a checkpoint is of other arguments, or of files that have changed."""
         if record.settings != chosen.settings():
             raise ValueError(f"{folder}: this checkpoint is of other arguments: {dict(record.settings)}")
-        if base not in (record.base, record.total.digest):
+        if base not in [*record.bases, record.total.digest]:
             raise ValueError(f"{folder}: the state to add to is not the one that this checkpoint began with")
-        by_name = {location.name: location for location in self._locations}
+        by_name = {location.name: location for location in self._named}
         current = record.current
         read = {**record.done, **({} if current is None else {current.name: current.stamp})}
         for name, stamp in read.items():
             if name not in by_name:
-                raise ValueError(f"{folder}: this checkpoint has read {name}, which is not among the files")
+                raise ValueError(
+                    f"{folder}: this checkpoint has read {name}, which is not among the files; to start over, "
+                    "take another checkpoint, and --add-to what this one has given to keep that"
+                )
             check_unchanged(by_name[name], stamp)
 
     def _all(self, chosen: Plan, record: Record, keeper: Checkpoint | None) -> State:
@@ -144,12 +165,12 @@ class Run:
                 continue
             stamp = None if keeper is None else location.stamp()
             current = record.current if _is_current(record, location) else None
+            record.current = None  # its state goes on, or goes
             for step in self._steps(location, chosen, current):
                 if step.is_end:
                     if stamp is not None:
                         check_unchanged(location, stamp)
                         record.done[location.name] = stamp
-                        record.current = None
                     state = step.learner.state
                     if state is not None:
                         _add(record.total, state, location.name)
@@ -158,8 +179,8 @@ class Run:
                 if step.is_end:
                     keeper.save(record)
                 elif step.position is not None and (state := step.learner.state) is not None:
-                    record.current = Current(location.name, stamp, step.position, step.schema, state)
-                    keeper.save(record)
+                    here = Current(location.name, stamp, step.position, step.schema, state)
+                    keeper.save(dataclasses.replace(record, current=here))
         if keeper is not None:
             keeper.save(record)
         return record.total
@@ -169,6 +190,7 @@ class Run:
         with self._may_be_bad(location), naming(location.name):
             reader = open_table(location, chosen.numbers, as_text=chosen.has_text_keys, threads=self._threads)
             learner, start = self._learner(chosen), 0
+            rows, bytes_ = self._rows, self._bytes
             if current is not None:
                 reader.schema, learner.state, start = current.schema, current.state, current.position
             while True:
@@ -189,6 +211,7 @@ class Run:
                     if keys >= 0 and pa.types.is_floating(reader.schema.types[keys]):
                         reader.schema = reader.schema.set(keys, pa.field(chosen.by, pa.string()))
                     learner, start = self._learner(chosen), 0
+                    self._rows, self._bytes = rows, bytes_
 
     @contextlib.contextmanager
     def _may_be_bad(self, location: Location) -> Iterator[None]:
@@ -205,7 +228,7 @@ class Run:
             return
         self._rows += rows
         self._bytes += part * self._sizes[location.name]
-        self._on_progress(Progress(self._rows, self._bytes, sum(self._sizes.values())))
+        self._on_progress(Progress(self._rows, self._bytes, self._total))
 
 
 def _size(location: Location) -> int:

@@ -97,7 +97,11 @@ def locate(names: Sequence[str]) -> list[Location]:
         found += _located(name)
     seen: set[tuple[str, str]] = set()
     for location in found:
-        where = ("" if location.filesystem is None else location.filesystem.type_name, location.path)
+        is_local = location.filesystem is None
+        where = ("", os.path.realpath(location.path)) if is_local else (
+            location.filesystem.type_name,
+            location.path,
+        )
         if where in seen:
             raise ValueError(f"{location.name}: named twice")
         seen.add(where)
@@ -165,11 +169,20 @@ def _remote(name: str, filesystem: Any, path: str) -> Iterable[Location]:
             for info in filesystem.get_file_info(selector)
             if info.type == pa.fs.FileType.File
             and not any(map(_is_hidden, PurePosixPath(info.path).relative_to(base).parts))
-            and (base == path or fnmatch.fnmatchcase(info.path, path))
+            and (base == path or _matches(PurePosixPath(info.path).parts, PurePosixPath(path).parts))
         ]
         return _folder(name, filesystem, f"{scheme}://", files)
     form, compression = format_of(path)
     return [Location(name, form, compression, _partitions(path), filesystem, path)]
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path is of a pattern, part by part; ``**`` is any number of parts, as in glob."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
 def _folder(name: str, filesystem: Any, prefix: str, files: Iterable[str]) -> Iterable[Location]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
 import struct
@@ -144,6 +145,7 @@ class NumpyReader:
     def pieces(self, columns: Sequence[str], start: int = 0) -> Iterator[Piece]:
         """See `TableReader`."""
         chosen = {name: self._arrays[name] for name in columns} if "" not in self._arrays else self._arrays
+        chosen = chosen or dict(itertools.islice(self._arrays.items(), 1))  # for the number of rows
         step = max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, sum(a.row_bytes for a in chosen.values()))))
         sources = [array.pieces(step, start) for array in chosen.values()]
         for parts in zip(*sources, strict=True):

@@ -62,11 +62,12 @@ class ParquetReader:
 
     def _spans(self, columns: Sequence[str], start: int) -> Iterator[range]:
         """Put row groups together that are read faster at once."""
-        first, end = start, self._file.metadata.num_row_groups
+        first, end, size = start, self._file.metadata.num_row_groups, 0
         for i in range(start, end):
-            if self._bytes(range(first, i + 1), columns) >= _SPAN:
+            size += self._bytes(range(i, i + 1), columns)
+            if size >= _SPAN:
                 yield range(first, i + 1)
-                first = i + 1
+                first, size = i + 1, 0
         if first < end:
             yield range(first, end)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
 _ROW = re.compile(r"(Row #| in row )(\d+)(: |)")
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError)
 BATCH_BYTES = 4 << 20
 BATCH_ROWS = 1 << 20
 
@@ -94,8 +97,9 @@ def naming(path: str) -> Iterator[None]:
     try:
         with naming_os_errors(path):
             yield
-    except (ValueError, TypeError, RuntimeError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, TypeError, RuntimeError, pa.ArrowException, *_DAMAGE) as error:
+        message = str(error)
+        raise ValueError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
 
 
 @contextlib.contextmanager
