@@ -206,21 +206,32 @@ def test_wrong_arguments(arguments: list[str]) -> None:
     assert "Usage:" in refused(*arguments, status=2)
 
 
-def test_interrupt_leaves_everything_as_it_was() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("output", ["out.csv.gz", "new/"])
+def test_signals_leave_everything_as_it_was(number: signal.Signals, output: str) -> None:
     rows = 4_000_000  # some seconds of gzip
     pq.write_table(pa.table({"a": range(rows), "b": pa.nulls(rows, pa.int64())}), "long.parquet")
     Path("out.csv.gz").write_text("as before")
     before = contents()
-    command = [sys.executable, "-c", MAIN, "apply", "stats.json", "long.parquet", "-o", "out.csv.gz"]
+    command = [sys.executable, "-c", MAIN, "apply", "stats.json", "long.parquet", "-o", output]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         while not list(Path().glob(".exactnorm-*.tmp")):
             assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+            time.sleep(0.001)
+        process.send_signal(number)
         _, stderr = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert stderr == ""
     assert contents() == before
+    assert not [path for path in Path().iterdir() if path.is_dir()]
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from exactnorm.cli import main\n"
+    code += "import os; os.kill(os.getpid(), signal.SIGHUP)\ntry: main()\n"
+    code += "finally: os.kill(os.getpid(), signal.SIGHUP); print('goes on')"
+    done = python(code, "--version")
+    assert (done.returncode, done.stdout) == (0, f"exactnorm {en.__version__}\ngoes on\n")
 
 
 def test_the_installed_program() -> None:

@@ -100,6 +100,44 @@ def test_layers_merge_and_are_subtracted() -> None:
     assert en.load("c.json").to_bytes() == a.to_bytes()
 
 
+def test_summaries_for_machines() -> None:
+    states = {
+        "Moments": (save("a0.json", A), save("a1.json", B)),
+        "Normalization": [
+            save_layer(name, data, nan_policy="omit") for name, data in (("b0.json", A), ("b1.json", B))
+        ],
+        "GroupedMoments": (
+            save_groups("c0.json", A, ["p", "q", "p"]),
+            save_groups("c1.json", B, ["p", "r"]),
+        ),
+    }
+    for letter, kind in zip("abc", states, strict=True):
+        names = [f"{letter}0.json", f"{letter}1.json"]
+        merged = json.loads(run("merge", *names, "-o", "whole.json", "--json").stdout)
+        rest = json.loads(run("subtract", "whole.json", names[1], "-o", "rest.json", "--json").stdout)
+        digests = json.loads(run("digest", "whole.json", "rest.json", "--json").stdout)
+        groups = ({"groups": 3}, {"groups": 2}) if kind == "GroupedMoments" else ({}, {})
+        for found, output, more in zip((merged, rest), ("whole.json", "rest.json"), groups, strict=True):
+            digest = digests[output]
+            assert found == {"output": output, "kind": kind, "digest": digest, "features": 2, **more}
+            assert run("digest", output).stdout == f"{digest}  {output}\n"
+    Path("bad.json").write_text("{}")
+    bad = run("digest", "a0.json", "bad.json", "--json", status=1)
+    assert json.loads(bad.stdout) == {"a0.json": states["Moments"][0].digest}
+    assert "bad.json" in bad.stderr
+    assert "--check" in run("digest", "--check", "a0.json", "--json", status=2).stderr
+
+
+def test_a_state_is_not_replaced_by_what_is_made_of_it() -> None:
+    save("a.json", A)
+    Path("link.json").symlink_to("a.json")
+    for output in ("a.json", "./a.json", "link.json"):
+        for command in (["export", "-f", "json"], ["report"]):
+            assert f"{output}: this is the state itself" in refused(*command, "a.json", "-o", output)
+    save("b.json", B)
+    assert "a.json: this is the state itself" in refused("report", "b.json", "a.json", "-o", "a.json")
+
+
 def test_what_does_not_merge_is_named() -> None:
     save("a.json", A)
     save("same.json", A)

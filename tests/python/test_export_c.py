@@ -176,7 +176,7 @@ def test_what_the_header_says() -> None:
 
 
 def test_odd_names_compile(tmp_path: Path) -> None:
-    layer = adapted({'odd "*/\n\\?é%s{x}': [0.1, 0.2], "/*": [1.0, 2.0]})
+    layer = adapted({'odd "*/\n\\?é%s{x}': [0.1, 0.2], "/*": [1.0, 2.0], "\u202e\u2066b": [1.0, 3.0]})
     (tmp_path / "all.cpp").write_text(to_c(layer) + "const char* const* first = exactnorm_names;\n")
     done = compiled(tmp_path, ["g++", "-std=c++17"], "-fsyntax-only")
     assert (done.returncode, done.stderr) == (0, "")

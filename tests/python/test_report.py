@@ -320,6 +320,9 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("a.json", "b.json", "--output", "b.html", "--title", "June") == (0, "")
     drift = en.report(a, b, labels=["a.json", "b.json"], title="June")
     assert Path("b.html").read_text(encoding="utf-8") == drift
+    assert run("a.json", "-o", "title.html", "--title", "\udcffJune") == (0, "")
+    titled = en.report(a, labels=["a.json"], title="\ufffdJune")
+    assert Path("title.html").read_text(encoding="utf-8") == titled
     en.GroupedMoments.from_data([1.0, 2.0], keys=[1, 2]).save("g.json")
     assert run("g.json", "-o", "g.html") == (0, "")
     assert run("g.json", "-o", "g2.html", "--key", "2", "--title", "Two") == (0, "")

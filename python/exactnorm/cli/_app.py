@@ -35,7 +35,8 @@ Version = Annotated[
 
 @app.callback(
     epilog="Exit status: 0; 1 if a file or its data will not do; 2 if an argument will not; "
-    "3 if compare finds the drift it is to fail for; 4 if adapt has left out bad files; 130 after Ctrl-C."
+    "3 if compare finds the drift it is to fail for; 4 if adapt has left out bad files; 130 after Ctrl-C, "
+    "143 after SIGTERM, 129 after SIGHUP."
 )
 def _program(*, print_version: Version = False) -> None:
     """Learn the exact mean and variance of every column, and normalize with them.

@@ -58,6 +58,11 @@ def as_json(found: Sequence[Verdict]) -> str:
     return json.dumps({"ok": all(each.ok for each in found), "files": files}, ensure_ascii=False)
 
 
+def digest_of(path: str) -> str:
+    """Return a file's digest. ValueError naming the file, if it has learned nothing."""
+    return _digest(load(path), path)
+
+
 def line_of(path: str, wanted: str | None = None) -> str:
     """Return a file's digest and name; with the digest that it is to have, its name and OK.
 
@@ -66,7 +71,7 @@ def line_of(path: str, wanted: str | None = None) -> str:
     ValueError
         Naming the file, if it has another digest or has learned nothing.
     """
-    found = _digest(load(path), path)
+    found = digest_of(path)
     if wanted is None:
         return f"{found}  {path}"
     if found != wanted:

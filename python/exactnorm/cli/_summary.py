@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 
 import typer
 
+from exactnorm._documents import State
 from exactnorm._grouped import GroupedMoments
-from exactnorm._moments import Moments
+from exactnorm._normalization import Normalization
+from exactnorm.cli._states import moments_of
 
 
-def print_summary(
-    state: Moments | GroupedMoments, output: str, *, rows: int, skipped: Mapping[str, str]
-) -> None:
-    """Print one JSON object."""
+def print_summary(state: State, output: str, **more: object) -> None:
+    """Print one JSON object, with more that the command knows."""
+    learned = moments_of(state, output) if isinstance(state, Normalization) else state
     known = {
         "output": output,
         "kind": type(state).__name__,
-        "digest": state.digest,
-        "features": math.prod(state.shape),
-        "rows": rows,
-        "skipped": dict(skipped),
+        "digest": learned.digest,
+        "features": math.prod(learned.shape),
+        **more,
     }
     if isinstance(state, GroupedMoments):
         known["groups"] = len(state)

@@ -193,7 +193,8 @@ def _number(value: float, suffix: str) -> str:
 
 
 def _comment(label: str) -> str:
-    """Return text that ends no comment and begins none."""
+    """Return text that ends no comment and begins none, nor turns the direction of what follows."""
+    label = re.sub(r"[\u202a-\u202e\u2066-\u2069]", lambda found: f"U+{ord(found[0]):04X}", label)
     return re.sub(r"[\x00-\x1f\x7f]", " ", label).replace("*/", "* /").replace("/*", "/ *")
 
 

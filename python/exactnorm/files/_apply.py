@@ -12,7 +12,7 @@ from exactnorm._arguments import Policy, threads_of
 from exactnorm.files._applying import Application, OnProgress, State, Wanted
 from exactnorm.files._by_key import Unknown
 from exactnorm.files._by_layer import How
-from exactnorm.files._locations import STDIN, Location, filesystem_of, format_of, locate
+from exactnorm.files._locations import ENDINGS, STDIN, Location, filesystem_of, format_of, locate
 from exactnorm.files._sinks import STDOUT
 from exactnorm.files._tables import with_stdin
 
@@ -135,7 +135,7 @@ def apply(
     is_folder = _is_folder(source, target)
     form: tuple[str, str | None] = ("", None)
     if not is_folder:
-        form = (_STDOUT[stdout_format], None) if target == STDOUT else format_of(target)
+        form = (_STDOUT[stdout_format], None) if target == STDOUT else _target_format(target)
     with with_stdin(locate([source])) as locations:
         base = _base(source, locations)
         if is_folder:
@@ -143,6 +143,20 @@ def apply(
         else:
             work.into_file(locations, base, target, *form)
     return work.finish()
+
+
+def _target_format(target: str) -> tuple[str, str | None]:
+    """Return format and compression of a file to write. ValueError for one that cannot be written."""
+    try:
+        found = format_of(target)
+    except ValueError:
+        found = ("npz", None)
+    if found[0] == "npz":
+        endings = ", ".join(ending for ending in ENDINGS if ending != ".npz")
+        raise ValueError(
+            f"{target}: expected a name that ends in {endings}, or .gz or .zst after .csv or .jsonl"
+        )
+    return found
 
 
 def _is_folder(source: str, target: str) -> bool:
@@ -163,7 +177,9 @@ def _is_folder(source: str, target: str) -> bool:
 
 def _base(source: str, locations: Sequence[Location]) -> str:
     """Return the folder that source names, or the part of a pattern that is none."""
-    path = filesystem_of(source)[1]
+    filesystem, path = filesystem_of(source)
+    if filesystem is None and Path(path).is_dir():
+        return path
     if len(locations) == 1 and locations[0].path == path:
         return str(PurePosixPath(path).parent)
     while _PATTERN.search(path):

@@ -96,6 +96,7 @@ class Application:
             with opened(target, may_restart=False) as file:
                 self._array(locations[0], file, form)
             return
+        _check_takes_tables(target, form)
         below = partitions_below(base, locations)
         table = OneTable(locations, below | self._keys(), self._how.threads)
         columns = [name for name in table.names if name in table.stored or name in below]
@@ -112,6 +113,7 @@ class Application:
                     if open_array(location) is not None:
                         self._array(location, file, location.format)
                         continue
+                    _check_takes_tables(location.name, location.format)
                     table = OneTable([location], self._keys(), self._how.threads)
                     plan = self._plan(table, table.stored, location.format)
                     self._table(table, plan, file, location.format, location.compression)
@@ -159,7 +161,10 @@ class Application:
         wanted = self._wanted.columns
         if wanted is None:
             return features
-        chosen = matching(wanted, list(features), features)
+        try:
+            chosen = matching(wanted, list(features), features)
+        except ValueError as error:
+            raise ValueError(f"of the columns that the state has: {error}") from error
         for column in chosen:
             if column not in features:
                 raise ValueError(f"the state has no column {column!r}")
@@ -182,8 +187,9 @@ class Application:
         """Write a table; again from the start if a column is of a wider type than it seemed."""
         rows, before = self._rows, self._bytes
         while True:
+            given = table.schema(plan.read)  # its errors name the file that differs
             with naming(table.name):
-                after = plan.applier.schema(table.schema(plan.read))
+                after = plan.applier.schema(given)
             chosen = pa.schema([after.field(name) for name in plan.kept], after.metadata)
             try:
                 with table_writer(file, form, compression, chosen) as write:
@@ -234,6 +240,11 @@ def _applied(table: OneTable, plan: _Plan) -> Iterator[_Done]:
             with naming(part.name):
                 batch = plan.applier.normalized(part.batch, part.row)
             yield _Done(batch if plan.kept is plan.read else batch.select(plan.kept), part.done)
+
+
+def _check_takes_tables(name: str, form: str) -> None:
+    if form in ("npy", "npz"):
+        raise ValueError(f"{name}: tables are not written as .{form}: choose a file of another format")
 
 
 def _size(location: Location) -> int:

@@ -20,6 +20,7 @@ from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 from exactnorm._warn import warn
 from exactnorm.files._by_layer import Features, How, check_dtype, no_rows, policies
+from exactnorm.files._kinds import is_text
 from exactnorm.files._parallel import in_order
 
 NDArray = npt.NDArray[Any]
@@ -121,8 +122,9 @@ class ByKey:
             return keys.cast(pa.string() if self._is_text else pa.int64())
         if pa.types.is_integer(kind) and self._is_text:
             raise ValueError(f"column {self._by!r} has keys that are integers; strings have been learned")
-        if pa.types.is_string(kind) and not self._is_text and len(self._keys) > 0:
-            missing = pa.array(pa.csv.ConvertOptions().null_values)
+        if is_text(kind) and not self._is_text and len(self._keys) > 0:
+            keys = keys.cast(pa.large_string())
+            missing = pa.array(pa.csv.ConvertOptions().null_values, pa.large_string())
             try:
                 return pc.if_else(pc.is_in(keys, missing), None, keys).cast(pa.int64())
             except pa.ArrowInvalid as error:

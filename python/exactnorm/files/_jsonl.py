@@ -78,10 +78,23 @@ class JsonLinesReader:
 def _parse(text: bytes, schema: pa.Schema | None) -> pa.Table:
     reading = pa.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
     if schema is None:
-        return pa.json.read_json(pa.BufferReader(text), read_options=reading)
+        table = pa.json.read_json(pa.BufferReader(text), read_options=reading)
+        own = pa.schema([field.with_type(_as_written(field.type)) for field in table.schema])
+        return table if own == table.schema else _parse(text, own)
     parsing = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     try:
         return pa.json.read_json(pa.BufferReader(text), read_options=reading, parse_options=parsing)
     except pa.ArrowInvalid as error:
         error.schema = _parse(text, None).schema  # that the text has by itself
         raise
+
+
+def _as_written(kind: pa.DataType) -> pa.DataType:
+    """Return a type with text in the place of times: JSON has none, and a zone would be lost."""
+    if pa.types.is_timestamp(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_as_written(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_written(field.type)) for field in kind.fields])
+    return kind

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from exactnorm.files._blocks import blocks, cut_csv
 from exactnorm.files._columns import Seen, common_schema, is_number
+from exactnorm.files._exact_whole import changed_number, holds_float64, may_be_changed
+from exactnorm.files._kinds import is_text as is_text_type
 from exactnorm.files._locations import Location
 from exactnorm.files._plan import partition_columns, repeated
 from exactnorm.files._readers import TableReader, batch_rows, naming
@@ -73,6 +76,9 @@ class OneTable:
         self._wishes = Wishes()
         self._csv = {location.name for location in locations if location.format == "csv"}
         self._sizes = [_size(location) for location in locations]
+        self._hexadecimal = {
+            location.name for location in locations if location.format == "csv" and _has_hexadecimal(location)
+        }
         self._seen: dict[str, list[Seen]] = {}
         self._first: pa.Schema | None = None
         self._guesses = 0
@@ -89,6 +95,7 @@ class OneTable:
             if name in partitions
         }
         self._widened: dict[str, pa.DataType] = {}
+        self._sound: set[tuple[str, str]] = set()
 
     @property
     def name(self) -> str:
@@ -125,7 +132,8 @@ class OneTable:
         places: dict[str, list[Seen]] = {}
         for name in columns:
             seen = self._seen.get(name, self._partitions.get(name, []))
-            places[name] = _agreed([self._as_read(name, place) for place in seen])
+            is_text = self._wishes.as_text and name not in (*self._wishes.numbers, *self._wishes.strings)
+            places[name] = _agreed([self._as_read(name, place) for place in seen], is_text=is_text)
         kinds = common_schema(places, [location.name for location in self._locations])
         assert self._first is not None  # noqa: S101 - there is a file
         given = {field.name: field for field in self._first}
@@ -142,6 +150,7 @@ class OneTable:
         """
         schema = self.schema(columns)
         stored = [name for name in columns if name in self._seen]
+        floats = [name for name in stored if self._may_have_changed(name, schema.field(name).type)]
         step = batch_rows(schema, columns)
         before = 0
         for location, size in zip(self._locations, self._sizes, strict=True):
@@ -150,6 +159,8 @@ class OneTable:
                 reader = self._open(location, schema)
                 try:
                     for piece in reader.pieces(stored):
+                        if reader.guessed:
+                            self._check_unchanged(piece.batch, floats, location)
                         done = (before + piece.done * size) / self.bytes if self.bytes else 0.0
                         for first in range(0, piece.batch.num_rows, step):
                             batch = self._completed(piece.batch.slice(first, step), schema, location)
@@ -159,6 +170,28 @@ class OneTable:
                     self._widen(reader, error)
                     raise WrongGuessError from error
             before += size
+
+    def _may_have_changed(self, name: str, kind: pa.DataType) -> bool:
+        """Whether float64 is only a guess, for what is not calculated with."""
+        seen = self._seen[name]
+        return holds_float64(kind) and any(self._wish(name, place) is None for place in seen if place.guessed)
+
+    def _check_unchanged(self, batch: pa.RecordBatch, floats: Sequence[str], location: Location) -> None:
+        """Read numbers that float64 would change as text, or raise a ValueError where that cannot be."""
+        for name in floats:
+            if (location.name, name) in self._sound or not may_be_changed(batch.column(name)):
+                continue
+            value = changed_number(location, name)
+            if value is None:
+                self._sound.add((location.name, name))
+            elif location.format == "csv":
+                self._widened[name] = pa.string()
+                raise WrongGuessError
+            else:
+                raise ValueError(
+                    f"column {name!r}: {value} would not stay what it is in float64: "
+                    "write such numbers as text, in quotes, or leave the column out (--drop-others)"
+                )
 
     def _widen(self, reader: TableReader, error: pa.ArrowInvalid) -> None:
         """Change the type of the column that gave this error, or raise an error that names the column."""
@@ -197,9 +230,14 @@ class OneTable:
         if not seen.guessed:
             return None
         if name in self._wishes.numbers:
-            return pa.float64()
+            return None if self._is_as_guessed(name, seen) else pa.float64()
         is_text = name in self._wishes.strings or self._wishes.as_text
         return pa.string() if is_text and seen.path in self._csv else None
+
+    def _is_as_guessed(self, name: str, seen: Seen) -> bool:
+        """Whether numbers do not read as float64: booleans, and where there may be hexadecimal ones."""
+        has_booleans = any(pa.types.is_boolean(place.type) for place in self._seen[name])
+        return has_booleans or (seen.path in self._hexadecimal and pa.types.is_integer(seen.type))
 
     def _as_read(self, name: str, seen: Seen) -> Seen:
         wish = self._wish(name, seen)
@@ -214,13 +252,24 @@ def partitions_below(base: str, locations: Sequence[Location]) -> set[str]:
     return {name for location in locations for name, _ in location.partitions[count:]}
 
 
-def _agreed(places: list[Seen]) -> list[Seen]:
-    """Give guesses that differ a type that goes for all of them: float64 for numbers, or text."""
+def _agreed(places: list[Seen], *, is_text: bool) -> list[Seen]:
+    """Give guesses that differ a type that goes for all of them: float64 for numbers, or text.
+
+    What becomes text anyway may differ if text is among it.
+    """
     kinds = {place.type for place in places if not pa.types.is_null(place.type)}
-    if len(kinds) < 2 or not all(place.guessed for place in places):
+    is_text = is_text and any(map(is_text_type, kinds)) and not any(map(pa.types.is_nested, kinds))
+    if len(kinds) < 2 or not (is_text or all(place.guessed for place in places)):
         return places
     wide = pa.float64() if all(map(is_number, kinds)) else pa.string()
     return [place._replace(type=wide) for place in places]
+
+
+def _has_hexadecimal(location: Location) -> bool:
+    """Whether the beginning of a file, which types are guessed from, may have numbers like 0x1F."""
+    with naming(location.name):
+        beginning = next(blocks(location, cut_csv), None)
+    return beginning is not None and b"0x" in beginning.text.lower()
 
 
 def _size(location: Location) -> int:

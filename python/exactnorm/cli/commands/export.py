@@ -105,8 +105,10 @@ def export(
         if output == "-":
             sys.stdout.buffer.write(content)
             return
+        from exactnorm.cli._outputs import check_is_no_input
         from exactnorm.files import replacing
 
+        check_is_no_input(output, [state])
         with replacing(output) as file:
             file.write(content)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from exactnorm.cli._errors import reporting
-from exactnorm.cli._options import StateOutput, States
+from exactnorm.cli._options import Json, StateOutput, States
 
 
-def merge(states: States, output: StateOutput) -> None:
+def merge(states: States, output: StateOutput, *, json: Json = False) -> None:
     """Add up STATES: as if one pass had learned all their data.
 
     Moments with Moments, groups with groups, layers with layers that are configured alike. The order changes
@@ -17,6 +17,10 @@ def merge(states: States, output: StateOutput) -> None:
     ```
     """
     from exactnorm.cli._merge import merged
+    from exactnorm.cli._summary import print_summary
 
     with reporting():
-        merged(states).save(output)
+        state = merged(states)
+        state.save(output)
+        if json:
+            print_summary(state, output)

@@ -28,13 +28,21 @@ def report(state: State, other: Other = None, *, output: Page, title: Title = No
     """
     from exactnorm._documents import load
     from exactnorm._report.page import report as page_of
+    from exactnorm.cli._outputs import check_is_no_input
     from exactnorm.cli._states import load_chosen
     from exactnorm.files import replacing
 
     paths = [state] if other is None else [state, other]
     with reporting():
-        labels = [os.fsencode(path).decode(errors="replace") for path in paths]
+        labels = [_readable(path) for path in paths]
+        title = None if title is None else _readable(title)
         states = [load(path) if key is None else load_chosen(path, key) for path in paths]
         page = page_of(*states, title=title, labels=labels).encode()
+        check_is_no_input(output, paths)
         with replacing(output) as file:
             file.write(page)
+
+
+def _readable(argument: str) -> str:
+    """Return text without the bytes that are none."""
+    return os.fsencode(argument).decode(errors="replace")
