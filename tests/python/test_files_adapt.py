@@ -155,9 +155,7 @@ def test_types_that_are_no_plain_numbers() -> None:
     pq.write_table(table, "in.parquet")
     with pytest.warns(RuntimeWarning, match="price"):
         learned = files.adapt("in.parquet")
-    assert learned == en.Moments.from_data(
-        pa.table({"coded": values, "half": table["half"]})
-    )
+    assert learned == en.Moments.from_data(pa.table({"coded": values, "half": table["half"]}))
     assert files.adapt("in.parquet", columns=["flag"]).mean().tolist() == [2 / 3]
     for name, kind in (("price", "decimal"), ("at", "timestamp"), ("kind", "utf8")):
         with pytest.raises((ValueError, TypeError), match=rf"in.parquet: column '{name}': .*{kind}"):
