@@ -62,7 +62,10 @@ class TableLearner:
             self._learn(batch.iloc[:, places] if is_pandas else batch.select(places))
             return
         # Adding to groups costs as much as there are groups.
-        self._waiting.append(batch.select(places))
+        batch = batch.select(places)
+        if self._waiting and batch.schema != self._waiting[0].schema:
+            self._learn_waiting()
+        self._waiting.append(batch)
         groups = len(self._state) if isinstance(self._state, GroupedMoments) else 0
         if sum(map(len, self._waiting)) >= ROWS_PER_GROUP * groups:
             self._learn_waiting()
