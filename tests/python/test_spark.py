@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from exactnorm.spark import adapt, adapt_parquet, to_sql_columns, transform
+from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from support import assert_same_bits, finite_values
@@ -157,6 +161,36 @@ def test_parquet_read_by_the_workers(
     assert adapt_parquet(spark, str(folder), **options) == adapt(df, **options)
 
 
+def test_paths_that_are_no_ascii(spark: SparkSession, tmp_path: Path) -> None:
+    table = TABLE.select(["x", "i"])
+    for name in ("dü/a b.parquet", "dü/100%.parquet", "dü/a%20b#?.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / name)
+        assert adapt_parquet(spark, str(tmp_path / name)) == local(["x", "i"])
+    thrice = local(["x", "i"]) + local(["x", "i"]) + local(["x", "i"])
+    assert adapt_parquet(spark, str(tmp_path / "dü")) == thrice
+
+
+def test_columns_that_folders_names_have(spark: SparkSession, tmp_path: Path) -> None:
+    """Of Spark they have the folder's value, which the workers do not see."""
+    for month in (1, 2):
+        (tmp_path / f"t/Möon=4/month={month}").mkdir(parents=True)
+        pq.write_table(pa.table({"x": [1.0], "month": [7]}), tmp_path / f"t/Möon=4/month={month}/a.parquet")
+    folder = str(tmp_path / "t")
+    learned = adapt_parquet(spark, folder)
+    assert learned == adapt(spark.read.parquet(folder), ["x"])
+    assert learned.count.tolist() == [2]
+    for options in ({"columns": ["month"]}, {"columns": ["x"], "by": "month"}, {"weights": "month"}):
+        with pytest.raises(ValueError, match="column 'month' is of folders' names"):
+            adapt_parquet(spark, folder, **options)
+    with pytest.raises(ValueError, match="column 'Möon' is of folders' names"):
+        adapt_parquet(spark, folder, by="Möon")
+    # A folder that is asked for is no column of Spark's: there, month is what files have.
+    assert adapt_parquet(spark, f"{folder}/Möon=4/month=2") == en.Moments.from_data(
+        {"x": [1.0], "month": [7]}
+    )
+
+
 # Applying
 
 
@@ -289,7 +323,9 @@ def test_a_damaged_file_is_named(spark: SparkSession, folder: Path, tmp_path: Pa
         adapt_parquet(spark, str(tmp_path), ["x"])
 
 
-def test_workers_of_another_version(df: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_of_another_version(
+    spark: SparkSession, folder: Path, df: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer = en.Normalization()
     layer.adapt(local(["small"]))
     version = en.__version__
@@ -297,9 +333,31 @@ def test_workers_of_another_version(df: DataFrame, monkeypatch: pytest.MonkeyPat
     message = f"expected exactnorm 9.9.9 on the workers, as on the driver, got {version} with the Python at"
     with pytest.raises(RuntimeError, match=message):
         adapt(df)
+    with pytest.raises(RuntimeError, match=message):
+        adapt_parquet(spark, str(folder))
     with pytest.raises(Exception, match=message) as raised:
         transform(df, layer).collect()
     assert len(str(raised.value)) < 1500
+
+
+def test_work_is_read_without_exactnorm(
+    spark: SparkSession, folder: Path, df: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a worker with another version fails before it can say so."""
+    sent = []
+    monkeypatch.setattr(type(df), "mapInArrow", lambda _, work, __: sent.append(work) or df.limit(0))
+    layer = en.Normalization()
+    layer.adapt(local(["small"]))
+    for use in (lambda: adapt(df), lambda: adapt_parquet(spark, str(folder)), lambda: transform(df, layer)):
+        with contextlib.suppress(Exception):  # there is no result
+            use()
+    assert len(sent) >= 3
+    code = "import sys; sys.modules['exactnorm'] = None; import pickle; pickle.load(sys.stdin.buffer)"
+    for work in sent:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code], input=cloudpickle.dumps(work), capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
 
 
 def test_layers_that_do_not_fit(df: DataFrame) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql import types as T  # noqa: N812
 
@@ -66,6 +67,22 @@ def field_of(df: DataFrame, label: str) -> Any:
         found = "no column" if not fields else "more than one column"
         raise ValueError(f"the DataFrame has {found} {label!r}; it has {listed(df.columns)}")
     return fields[0]
+
+
+def of_folders(path: str, files: Iterable[str]) -> set[str]:
+    """Return the columns that Spark makes of the names of folders, month=3, below a path; files are URIs."""
+    found = {unquote(part) for file in files for part in file.split("/")[:-1]}
+    below = {_column_of(unquote(part)) for part in found} - {_column_of(part) for part in path.split("/")}
+    return below - {""}
+
+
+def _column_of(folder: str) -> str:
+    return folder.partition("=")[0] if "=" in folder else ""
+
+
+def folding(spark: SparkSession) -> Callable[[str], str]:
+    """Return what makes names equal that are the same column to Spark."""
+    return str if spark.conf.get("spark.sql.caseSensitive") == "true" else str.lower
 
 
 def quoted(label: str) -> Any:
