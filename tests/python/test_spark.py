@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from exactnorm.spark import adapt, adapt_parquet, to_sql_columns, transform
 from pyspark import cloudpickle
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from support import assert_same_bits, finite_values
@@ -207,14 +208,17 @@ def layers() -> Iterator[en.Normalization]:
 
 
 @pytest.mark.filterwarnings("ignore:the variance is too large:RuntimeWarning")
-@pytest.mark.parametrize("native", [False, True], ids=["transform", "to_sql_columns"])
-def test_applied_as_one_machine_does(df: DataFrame, native: bool) -> None:
+@pytest.mark.parametrize(
+    ("native", "typed"),
+    [(False, False), (True, False), (True, True)],
+    ids=["transform", "to_sql_columns", "to_sql_columns_of_df"],
+)
+def test_applied_as_one_machine_does(df: DataFrame, native: bool, typed: bool) -> None:
     for layer in layers():
         expected = layer.transform_frame(vectors(TABLE))
         if native:
-            learned = to_sql_columns(layer)
             names = ["x", "small", "i", "flag", "emb", "a.b", "y"]
-            result = arrow(in_order(df).select(*learned))
+            result = arrow(in_order(df).select(*to_sql_columns(layer, df if typed else None)))
             assert result.column_names == names
         else:
             names = TABLE.column_names
@@ -230,6 +234,40 @@ def test_applied_as_one_machine_does(df: DataFrame, native: bool) -> None:
                 assert_same_bits(got.fill_null(0).to_numpy(), wanted.fill_null(0).to_numpy())
             else:
                 assert got.equals(wanted), name
+
+
+def test_columns_that_look_like_elements(spark: SparkSession) -> None:
+    rows = [(1.0, 5.0, [1.0, 10.0]), (3.0, 9.0, [3.0, 30.0])]
+    df = spark.createDataFrame(rows, "`a[0]` double, `a[1]` double, b array<double>").coalesce(1)
+    layer = en.Normalization()
+    layer.adapt(adapt(df, ["a[0]", "a[1]", "b"]))
+    result = df.select(*to_sql_columns(layer, df))
+    assert [tuple(row) for row in result.collect()] == [(-1, -1, [-1, -1]), (1, 1, [1, 1])]
+    assert arrow(result).equals(arrow(transform(df, layer)))
+    for wrong, error, message in (
+        (df.drop("b"), ValueError, r"no column 'b\[0\]'"),
+        (df.drop("a[0]"), ValueError, r"no column 'a\[0\]'"),
+        (df.withColumn("b", F.lit("1")), TypeError, "column 'b' is string: expected arrays of numbers"),
+        (df.withColumn("a[0]", F.lit("1")), TypeError, r"column 'a\[0\]' is string: expected numbers"),
+        (df.withColumn("b", array_to_vector("b")), TypeError, "column 'b' has vectors, .* use transform"),
+        (pa.table({}), TypeError, r"expected a pyspark\.sql\.DataFrame, got a pyarrow\.lib\.Table"),
+    ):
+        with pytest.raises(error, match=message):
+            to_sql_columns(layer, wrong)
+
+
+def test_columns_that_differ_in_case(spark: SparkSession) -> None:
+    df = spark.createDataFrame([(1.0, 5.0, [2.0]), (3.0, 9.0, [4.0])], "a double, A double, b array<double>")
+    assert adapt(df).mean().tolist() == [2, 7]
+    assert adapt(df.toDF("x", "b", "B"), ["B", "b"]).names == ("B[0]", "b")
+
+
+def test_what_is_no_dataframe() -> None:
+    layer = en.Normalization()
+    layer.adapt(local(["small"]))
+    for use in (adapt, lambda x: transform(x, layer)):
+        with pytest.raises(TypeError, match=r"expected a pyspark\.sql\.DataFrame, got a pyarrow\.lib\.Table"):
+            use(TABLE)
 
 
 def test_long_arrays_are_applied_as_short_ones(spark: SparkSession) -> None:

@@ -32,6 +32,11 @@ def is_number(of: Any) -> bool:
     return type(of) in _NUMBERS
 
 
+def is_scalar(of: Any) -> bool:
+    """Whether a type has one number in a row, as booleans do."""
+    return is_number(of) or isinstance(of, T.BooleanType)
+
+
 def is_vector(of: Any) -> bool:
     """Whether a type is that of vectors of pyspark.ml."""
     return isinstance(of, T.UserDefinedType) and of.scalaUDT() == _VECTOR
@@ -58,6 +63,18 @@ def labels_of(columns: Iterable[str]) -> list[str]:
     if len(set(labels)) < len(labels):
         raise ValueError(f"expected each column once, got {listed(labels)}")
     return labels
+
+
+def check_frame(df: Any) -> None:
+    """Raise TypeError for what is no DataFrame of Spark."""
+    if not isinstance(df, DataFrame):
+        kind = f"{type(df).__module__}.{type(df).__qualname__}"
+        raise TypeError(f"expected a pyspark.sql.DataFrame, got a {kind}")
+
+
+def numbered(df: DataFrame) -> DataFrame:
+    """Give columns their numbers for names, which are never one to Spark, as a and A are."""
+    return df.toDF(*map(str, range(len(df.columns))))
 
 
 def field_of(df: DataFrame, label: str) -> Any:
@@ -119,8 +136,9 @@ def widths(df: DataFrame, labels: Sequence[str]) -> dict[str, int]:
         if (size := field.metadata.get("ml_attr", {}).get("num_attrs")) is not None
     }
     for label in fields.keys() - found.keys():
-        array = as_array(quoted(label), fields[label].dataType)
-        row = df.select(F.size(array)).where(quoted(label).isNotNull()).first()
+        column = F.col(str(df.columns.index(label)))
+        array = as_array(column, fields[label].dataType)
+        row = numbered(df).where(column.isNotNull()).select(F.size(array)).first()
         if row is None:
             raise ValueError(f"column {label!r} has no row that says how many features it has")
         found[label] = row[0]
