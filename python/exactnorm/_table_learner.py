@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
+from exactnorm._arguments import columns_of
 from exactnorm._grouped import ROWS_PER_GROUP, GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._tables import library_of
@@ -31,7 +32,7 @@ class TableLearner:
         weights: str | None = None,
         threads: int | None = None,
     ) -> None:
-        self._columns = columns
+        self._columns = None if columns is None else columns_of(columns)
         self._by, self._weights, self._threads = by, weights, threads
         self._state: Moments | GroupedMoments | None = None
         self._waiting: list[Any] = []  # of a learner of groups

@@ -47,7 +47,7 @@ def partial(
     ValueError
         For columns that are not there, and as `Moments.update` and `GroupedMoments.update`.
     TypeError
-        For columns that are not numbers or booleans.
+        For columns that are not numbers or booleans, and for a string that should be a sequence of columns.
 
     Examples
     --------

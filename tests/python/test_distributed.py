@@ -5,6 +5,7 @@ from __future__ import annotations
 import exactnorm as en
 import numpy as np
 import pyarrow as pa
+import pytest
 from exactnorm.distributed import merge, partial
 
 
@@ -25,3 +26,8 @@ def test_batches_of_groups_whose_schemas_differ() -> None:
     expected = en.GroupedMoments.from_data({"x": np.tile(x, 6)}, keys * 6)
     assert en.from_bytes(partial(batches, by="k")) == expected
     assert en.from_bytes(merge([partial(batches[i::2], by="k") for i in range(2)])) == expected
+
+
+def test_a_string_is_no_sequence_of_columns() -> None:
+    with pytest.raises(TypeError, match="expected a sequence of columns, got 'ab'"):
+        partial([pa.record_batch({"a": [1.0], "b": [2.0]})], columns="ab")

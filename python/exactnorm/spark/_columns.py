@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql import types as T  # noqa: N812
 
+from exactnorm._arguments import columns_of
 from exactnorm._normalization import Normalization
 
 _NUMBERS = {
@@ -54,9 +55,7 @@ def listed(labels: Iterable[str]) -> str:
 
 def labels_of(columns: Iterable[str]) -> list[str]:
     """Return names that a user gave, each once."""
-    if isinstance(columns, str):
-        raise TypeError(f"expected a sequence of columns, got {columns!r}")
-    labels = list(columns)
+    labels = columns_of(columns)
     for label in labels:
         if not isinstance(label, str):
             raise TypeError(f"expected names of columns, got {label!r}")
