@@ -12,7 +12,7 @@ import functools
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 from pyarrow.fs import FileSystem
@@ -64,12 +64,20 @@ def learn_files(
 
 def parts_of(paths: Iterable[str], size: int) -> list[Part]:
     """Cut files into parts of about that many bytes. OSError naming a file that is not there."""
-    parts = []
+    by_system: dict[tuple[str, str], list[str]] = {}
     for path in paths:
-        with _naming(path):
-            system, place = _place(path)
-            step = 1 + system.get_file_info(place).size // size
-        parts += [(path, first, step) for first in range(step)]
+        uri = urlsplit(path)
+        by_system.setdefault((uri.scheme, uri.netloc), []).append(path)
+    parts = []
+    for together in by_system.values():
+        with _naming(together[0]):
+            places = [_place(path) for path in together]
+            found = places[0][0].get_file_info([place for _, place in places])
+        for path, info in zip(together, found, strict=True):
+            if info.size is None:
+                raise OSError(f"{path}: no such file")
+            step = 1 + info.size // size
+            parts += [(path, first, step) for first in range(step)]
     return parts
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from exactnorm.distributed import merge, partial
 from exactnorm.spark import adapt, adapt_parquet, to_sql_columns, transform
 from pyspark import cloudpickle
 from pyspark.ml.functions import array_to_vector
@@ -359,6 +360,42 @@ def test_a_damaged_file_is_named(spark: SparkSession, folder: Path, tmp_path: Pa
     (tmp_path / "2.parquet").write_bytes(document)
     with pytest.raises(OSError, match=r"2\.parquet"):
         adapt_parquet(spark, str(tmp_path), ["x"])
+
+
+def test_a_file_that_is_gone_is_named(
+    spark: SparkSession, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark lists files when it plans, and one may go before they are read."""
+    there = [path.as_uri() for path in sorted(folder.glob("*.parquet"))]
+    gone = (tmp_path / "gone.parquet").as_uri()
+    df = spark.read.parquet(str(folder))
+    monkeypatch.setattr(type(df), "inputFiles", lambda _: [*there, gone])
+    with pytest.raises(OSError, match=f"^{gone}: no such file"):
+        adapt_parquet(spark, str(folder), ["x"])
+
+
+def test_workers_do_not_import_pyspark_ml() -> None:
+    """A fresh worker would wait for it."""
+    code = "import sys, exactnorm._spark_work; sys.exit('pyspark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
+def test_the_driver_gets_few_states_and_lost_attempts_do_not_count(
+    df: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 200 partitions 15 sums: floor(sqrt(i)) is 0 … 14. Each attempt at a task gives the same bytes."""
+    collected = []
+    collect = type(df).collect
+    monkeypatch.setattr(type(df), "collect", lambda self: collected.append(collect(self)) or collected[-1])
+    spread = df.repartition(200)
+    assert adapt(spread, ["x", "i"]) == local(["x", "i"])
+    assert 1 <= len(collected[-1]) <= 15
+    batches = TABLE.select(["x", "i"]).to_batches(max_chunksize=100)
+    attempts = [[partial([batch]) for batch in batches] for _ in range(2)]
+    assert attempts[0] == attempts[1]
+    mixed = [attempts[i % 2][i] for i in range(len(batches))]
+    assert en.from_bytes(merge(mixed)).digest == local(["x", "i"]).digest
+    assert en.from_bytes(merge(attempts[0] + attempts[1][:1])).digest != local(["x", "i"]).digest
 
 
 def test_workers_of_another_version(
