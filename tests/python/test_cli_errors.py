@@ -252,10 +252,10 @@ def test_says_what_to_install(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "target"), [(["adapt"], "out.json"), (["apply", "state.json"], "out.parquet")]
+    ("command", "output"), [(["adapt"], "out.json"), (["apply", "state.json"], "out.parquet")]
 )
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_memory_does_not_grow_with_the_file(command: list[str], target: str, ending: str) -> None:
+def test_memory_does_not_grow_with_the_file(command: list[str], output: str, ending: str) -> None:
     """640 MB of numbers in one row group, and 256 MB in CSV, need little more than ten rows."""
     names = [f"c{i}" for i in range(16)]
     if ending == "parquet":
@@ -269,7 +269,7 @@ def test_memory_does_not_grow_with_the_file(command: list[str], target: str, end
         Path("large.csv").write_text(",".join(names) + "\n" + line * 2_000_000)
     en.Moments.from_data({name: [1.0, 2.0] for name in names}).save("state.json")
     small_file, large_file = (
-        peak_memory(*command, f"{file}.{ending}", "-o", target) for file in ("small", "large")
+        peak_memory(*command, f"{file}.{ending}", "-o", output) for file in ("small", "large")
     )
     assert large_file - small_file < 200 << 20
 
