@@ -35,6 +35,13 @@ def names_of(names: Names) -> list[str]:
     return [] if names is None else list(names)
 
 
+def columns_of(columns: Iterable[Any]) -> list[Any]:
+    """Return labels of columns as a list; a string is no sequence of them."""
+    if isinstance(columns, (str, bytes)):
+        raise TypeError(f"expected a sequence of columns, got {columns!r}")
+    return list(columns)
+
+
 def at_least_one(value: SupportsIndex | None, what: str) -> int | None:
     """Check a positive integer that may be absent."""
     if value is None:

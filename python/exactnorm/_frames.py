@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from exactnorm import _core
 from exactnorm._apply import numpy_dtype, view
-from exactnorm._arguments import threads_of
+from exactnorm._arguments import columns_of, threads_of
 from exactnorm._frame_kinds import Frame, frame_of
 from exactnorm._tables import read_table
 
@@ -104,9 +104,7 @@ def features_by_column(names: Sequence[str], present: Sequence[str]) -> dict[str
 
 def _labels(columns: Iterable[Any]) -> list[str]:
     """Return columns as they are named when learned: pandas has labels that are no strings."""
-    if isinstance(columns, (str, bytes)):
-        raise TypeError(f"expected a sequence of columns, got {columns!r}")
-    labels = list(map(str, columns))
+    labels = list(map(str, columns_of(columns)))
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
         raise ValueError(f"expected each column once, got more of {_listed(twice)}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
+from exactnorm._arguments import columns_of
 from exactnorm._grouped import ROWS_PER_GROUP, GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._tables import library_of
@@ -31,7 +32,7 @@ class TableLearner:
         weights: str | None = None,
         threads: int | None = None,
     ) -> None:
-        self._columns = columns
+        self._columns = None if columns is None else columns_of(columns)
         self._by, self._weights, self._threads = by, weights, threads
         self._state: Moments | GroupedMoments | None = None
         self._waiting: list[Any] = []  # of a learner of groups
@@ -62,7 +63,10 @@ class TableLearner:
             self._learn(batch.iloc[:, places] if is_pandas else batch.select(places))
             return
         # Adding to groups costs as much as there are groups.
-        self._waiting.append(batch.select(places))
+        batch = batch.select(places)
+        if self._waiting and batch.schema != self._waiting[0].schema:
+            self._learn_waiting()
+        self._waiting.append(batch)
         groups = len(self._state) if isinstance(self._state, GroupedMoments) else 0
         if sum(map(len, self._waiting)) >= ROWS_PER_GROUP * groups:
             self._learn_waiting()

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from types import EllipsisType
 from typing import Any
 
-from exactnorm._arguments import Axis, ints_of
+from exactnorm._arguments import Axis, columns_of, ints_of
 from exactnorm._extras import needs
 from exactnorm._normalization import Normalization
 from exactnorm.distributed import partial
@@ -146,7 +146,7 @@ def transform(
             raise ValueError("an array has no columns: expected columns=None, or a dataframe")
         return transform_array(x, layer)
     if isinstance(x, dd.DataFrame):
-        columns = None if columns is None else list(columns)
+        columns = None if columns is None else columns_of(columns)
         meta = layer.transform_frame(x._meta, columns)  # checks the columns, too
         return x.map_partitions(_transform_frame, layer, columns, meta=meta)
     raise TypeError(_expected(x))
@@ -161,7 +161,7 @@ def _frame_states(
     if columns is None:
         names = [str(label) for label in x.columns if str(label) not in others]
     else:
-        names = [str(label) for label in columns]
+        names = list(map(str, columns_of(columns)))
     _state(x._meta, names, by, weights)  # what is wrong with the columns is said now
     x = x[[label for label in x.columns if str(label) in {*names, *others}]]
     return x.map_partitions(

@@ -6,15 +6,12 @@ An engine sends batches of rows to `partial`, wherever its workers are, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from exactnorm._documents import from_bytes
 from exactnorm._normalization import Normalization
 from exactnorm._table_learner import TableLearner, add_up
-
-_COMBINED_BYTES = 32 << 20
 
 
 def partial(
@@ -50,7 +47,7 @@ def partial(
     ValueError
         For columns that are not there, and as `Moments.update` and `GroupedMoments.update`.
     TypeError
-        For columns that are not numbers or booleans.
+        For columns that are not numbers or booleans, and for a string that should be a sequence of columns.
 
     Examples
     --------
@@ -62,7 +59,7 @@ def partial(
     array([5.])
     """
     learner = TableLearner(columns, by, weights, threads)
-    for batch in batches if by is None else _combined(batches):
+    for batch in batches:
         learner.add(batch)
     return b"" if learner.state is None else learner.state.to_bytes()
 
@@ -78,31 +75,6 @@ def merge(states: Iterable[bytes]) -> bytes:
         For a damaged document, and for one that a later version of exactnorm has written.
     """
     return b"" if (total := add_up(_read(state) for state in states if state)) is None else total.to_bytes()
-
-
-def _combined(batches: Iterable[Any]) -> Iterator[Any]:
-    """Make large tables of small batches: each update of groups walks along all their keys."""
-    held: list[Any] = []
-    size = 0
-    for batch in batches:
-        if not hasattr(batch, "schema"):  # pandas
-            yield batch
-            continue
-        if held and (size >= _COMBINED_BYTES or batch.schema != held[0].schema):
-            yield _together(held)
-            held, size = [], 0
-        held.append(batch)
-        size += batch.nbytes
-    if held:
-        yield _together(held)
-
-
-def _together(batches: Sequence[Any]) -> Any:
-    if len(batches) == 1:
-        return batches[0]
-    pa = import_module("pyarrow")
-    tables = [pa.Table.from_batches([b]) if isinstance(b, pa.RecordBatch) else b for b in batches]
-    return pa.concat_tables(tables)
 
 
 def _read(document: bytes) -> Any:

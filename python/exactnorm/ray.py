@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Self
 
+from exactnorm._arguments import columns_of
 from exactnorm._documents import from_bytes
 from exactnorm._extras import needs
 from exactnorm._grouped import GroupedMoments
@@ -56,7 +57,8 @@ def adapt(
     Raises
     ------
     ValueError
-        For columns that are not there, before the dataset runs.
+        For columns that are not there, before the dataset runs; and for a dataset of no rows whose columns
+        Ray does not know, without `columns` or with `by`.
     TypeError
         For columns that are not numbers or booleans, before the dataset runs.
     StateError
@@ -72,11 +74,18 @@ def adapt(
     >>> adapt(ds).mean()
     array([4.])
     """
+    if columns is not None:
+        columns = columns_of(columns)
+        if by is None and isinstance(ds, Dataset) and ds.schema() is None:
+            names = [*columns, *([] if weights is None else [weights])]
+            no_rows = pa.table({name: pa.array([], pa.float64()) for name in names})
+            empty: Any = from_bytes(partial([no_rows], columns=columns, weights=weights))
+            return empty
     no_rows = _no_rows(ds)
     others = [name for name in (by, weights) if name is not None]
     if columns is None:
         columns = [name for name in ds.columns() if name not in others]
-    how: dict[str, Any] = {"columns": list(columns), "by": by, "weights": weights}
+    how: dict[str, Any] = {"columns": columns, "by": by, "weights": weights}
     nothing = partial([no_rows], **how)  # what is wrong with the columns is said now
     states = ds.select_columns(list(dict.fromkeys([*columns, *others]))).map_batches(
         _state, fn_kwargs=how, **_BLOCKS
@@ -146,7 +155,10 @@ def transform(ds: Dataset, layer: Normalization, columns: Sequence[str] | None =
     """
     if not isinstance(layer, Normalization):
         raise TypeError(f"expected an exactnorm.Normalization, got a {_kind(layer)}")
-    how: dict[str, Any] = {"layer": copy.copy(layer), "columns": columns}
+    how: dict[str, Any] = {
+        "layer": copy.copy(layer),
+        "columns": columns if columns is None else columns_of(columns),
+    }
     _transform(_no_rows(ds), **how)
     return ds.map_batches(_transform, fn_kwargs=how, **_BLOCKS)
 

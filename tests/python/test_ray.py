@@ -122,6 +122,16 @@ def test_no_rows() -> None:
     moments = adapt(dataset(1, TABLE[:0]), NUMBERS)
     assert moments.names == tuple(NUMBERS)
     assert not moments.count.any()
+    assert adapt(ray.data.from_items([]), NUMBERS) == moments
+    assert adapt(ray.data.from_items([]), (name for name in NUMBERS), weights="w") == moments
+
+
+def test_columns_as_an_iterator() -> None:
+    assert adapt(dataset(2), iter(["a", "b"])) == adapt(dataset(2), ["a", "b"])
+    layer = layer_of(TABLE.select(["a", "b"]))
+    assert_same_table(
+        collect(transform(dataset(2), layer, iter(["a"]))), collect(transform(dataset(2), layer, ["a"]))
+    )
 
 
 def test_transform() -> None:
@@ -191,6 +201,8 @@ def test_values_that_are_refused() -> None:
         (lambda: adapt(dataset(2)), TypeError, "column 'key': .*utf8 is not a number"),
         (lambda: adapt(dataset(2), ["a"], by="b"), TypeError, "keys that are integers or strings"),
         (lambda: adapt(TABLE), TypeError, "expected a ray.data.Dataset, got a pyarrow.lib.Table"),
+        (lambda: adapt(dataset(2), "ab"), TypeError, "expected a sequence of columns, got 'ab'"),
+        (lambda: transform(dataset(2), layer_of(TABLE.select(["a"])), "a"), TypeError, "columns, got 'a'"),
         (lambda: adapt(ray.data.from_items([])), ValueError, "expected a dataset with columns"),
         (lambda: transform(dataset(2), 3), TypeError, "expected an exactnorm.Normalization"),
         (lambda: transform(dataset(2), layer_of(TABLE.select(["a"])), ["b"]), ValueError, "not learned 'b'"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from exactnorm.spark import adapt, adapt_parquet, to_sql_columns, transform
+from pyspark import cloudpickle
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from support import assert_same_bits, finite_values
@@ -157,6 +162,36 @@ def test_parquet_read_by_the_workers(
     assert adapt_parquet(spark, str(folder), **options) == adapt(df, **options)
 
 
+def test_paths_that_are_no_ascii(spark: SparkSession, tmp_path: Path) -> None:
+    table = TABLE.select(["x", "i"])
+    for name in ("dü/a b.parquet", "dü/100%.parquet", "dü/a%20b#?.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / name)
+        assert adapt_parquet(spark, str(tmp_path / name)) == local(["x", "i"])
+    thrice = local(["x", "i"]) + local(["x", "i"]) + local(["x", "i"])
+    assert adapt_parquet(spark, str(tmp_path / "dü")) == thrice
+
+
+def test_columns_that_folders_names_have(spark: SparkSession, tmp_path: Path) -> None:
+    """Of Spark they have the folder's value, which the workers do not see."""
+    for month in (1, 2):
+        (tmp_path / f"t/Möon=4/month={month}").mkdir(parents=True)
+        pq.write_table(pa.table({"x": [1.0], "month": [7]}), tmp_path / f"t/Möon=4/month={month}/a.parquet")
+    folder = str(tmp_path / "t")
+    learned = adapt_parquet(spark, folder)
+    assert learned == adapt(spark.read.parquet(folder), ["x"])
+    assert learned.count.tolist() == [2]
+    for options in ({"columns": ["month"]}, {"columns": ["x"], "by": "month"}, {"weights": "month"}):
+        with pytest.raises(ValueError, match="column 'month' is of folders' names"):
+            adapt_parquet(spark, folder, **options)
+    with pytest.raises(ValueError, match="column 'Möon' is of folders' names"):
+        adapt_parquet(spark, folder, by="Möon")
+    # A folder that is asked for is no column of Spark's: there, month is what files have.
+    assert adapt_parquet(spark, f"{folder}/Möon=4/month=2") == en.Moments.from_data(
+        {"x": [1.0], "month": [7]}
+    )
+
+
 # Applying
 
 
@@ -173,14 +208,17 @@ def layers() -> Iterator[en.Normalization]:
 
 
 @pytest.mark.filterwarnings("ignore:the variance is too large:RuntimeWarning")
-@pytest.mark.parametrize("native", [False, True], ids=["transform", "to_sql_columns"])
-def test_applied_as_one_machine_does(df: DataFrame, native: bool) -> None:
+@pytest.mark.parametrize(
+    ("native", "typed"),
+    [(False, False), (True, False), (True, True)],
+    ids=["transform", "to_sql_columns", "to_sql_columns_of_df"],
+)
+def test_applied_as_one_machine_does(df: DataFrame, native: bool, typed: bool) -> None:
     for layer in layers():
         expected = layer.transform_frame(vectors(TABLE))
         if native:
-            learned = to_sql_columns(layer)
             names = ["x", "small", "i", "flag", "emb", "a.b", "y"]
-            result = arrow(in_order(df).select(*learned))
+            result = arrow(in_order(df).select(*to_sql_columns(layer, df if typed else None)))
             assert result.column_names == names
         else:
             names = TABLE.column_names
@@ -196,6 +234,40 @@ def test_applied_as_one_machine_does(df: DataFrame, native: bool) -> None:
                 assert_same_bits(got.fill_null(0).to_numpy(), wanted.fill_null(0).to_numpy())
             else:
                 assert got.equals(wanted), name
+
+
+def test_columns_that_look_like_elements(spark: SparkSession) -> None:
+    rows = [(1.0, 5.0, [1.0, 10.0]), (3.0, 9.0, [3.0, 30.0])]
+    df = spark.createDataFrame(rows, "`a[0]` double, `a[1]` double, b array<double>").coalesce(1)
+    layer = en.Normalization()
+    layer.adapt(adapt(df, ["a[0]", "a[1]", "b"]))
+    result = df.select(*to_sql_columns(layer, df))
+    assert [tuple(row) for row in result.collect()] == [(-1, -1, [-1, -1]), (1, 1, [1, 1])]
+    assert arrow(result).equals(arrow(transform(df, layer)))
+    for wrong, error, message in (
+        (df.drop("b"), ValueError, r"no column 'b\[0\]'"),
+        (df.drop("a[0]"), ValueError, r"no column 'a\[0\]'"),
+        (df.withColumn("b", F.lit("1")), TypeError, "column 'b' is string: expected arrays of numbers"),
+        (df.withColumn("a[0]", F.lit("1")), TypeError, r"column 'a\[0\]' is string: expected numbers"),
+        (df.withColumn("b", array_to_vector("b")), TypeError, "column 'b' has vectors, .* use transform"),
+        (pa.table({}), TypeError, r"expected a pyspark\.sql\.DataFrame, got a pyarrow\.lib\.Table"),
+    ):
+        with pytest.raises(error, match=message):
+            to_sql_columns(layer, wrong)
+
+
+def test_columns_that_differ_in_case(spark: SparkSession) -> None:
+    df = spark.createDataFrame([(1.0, 5.0, [2.0]), (3.0, 9.0, [4.0])], "a double, A double, b array<double>")
+    assert adapt(df).mean().tolist() == [2, 7]
+    assert adapt(df.toDF("x", "b", "B"), ["B", "b"]).names == ("B[0]", "b")
+
+
+def test_what_is_no_dataframe() -> None:
+    layer = en.Normalization()
+    layer.adapt(local(["small"]))
+    for use in (adapt, lambda x: transform(x, layer)):
+        with pytest.raises(TypeError, match=r"expected a pyspark\.sql\.DataFrame, got a pyarrow\.lib\.Table"):
+            use(TABLE)
 
 
 def test_long_arrays_are_applied_as_short_ones(spark: SparkSession) -> None:
@@ -289,7 +361,9 @@ def test_a_damaged_file_is_named(spark: SparkSession, folder: Path, tmp_path: Pa
         adapt_parquet(spark, str(tmp_path), ["x"])
 
 
-def test_workers_of_another_version(df: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_of_another_version(
+    spark: SparkSession, folder: Path, df: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer = en.Normalization()
     layer.adapt(local(["small"]))
     version = en.__version__
@@ -297,9 +371,31 @@ def test_workers_of_another_version(df: DataFrame, monkeypatch: pytest.MonkeyPat
     message = f"expected exactnorm 9.9.9 on the workers, as on the driver, got {version} with the Python at"
     with pytest.raises(RuntimeError, match=message):
         adapt(df)
+    with pytest.raises(RuntimeError, match=message):
+        adapt_parquet(spark, str(folder))
     with pytest.raises(Exception, match=message) as raised:
         transform(df, layer).collect()
     assert len(str(raised.value)) < 1500
+
+
+def test_work_is_read_without_exactnorm(
+    spark: SparkSession, folder: Path, df: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a worker with another version fails before it can say so."""
+    sent = []
+    monkeypatch.setattr(type(df), "mapInArrow", lambda _, work, __: sent.append(work) or df.limit(0))
+    layer = en.Normalization()
+    layer.adapt(local(["small"]))
+    for use in (lambda: adapt(df), lambda: adapt_parquet(spark, str(folder)), lambda: transform(df, layer)):
+        with contextlib.suppress(Exception):  # there is no result
+            use()
+    assert len(sent) >= 3
+    code = "import sys; sys.modules['exactnorm'] = None; import pickle; pickle.load(sys.stdin.buffer)"
+    for work in sent:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code], input=cloudpickle.dumps(work), capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
 
 
 def test_layers_that_do_not_fit(df: DataFrame) -> None:

@@ -114,6 +114,58 @@ def test_params_and_copies(df: DataFrame) -> None:
     assert_same_bits(values(renamed, "z"), exact()(X))
 
 
+def test_setters_and_getters_as_sparks_own_has_them(df: DataFrame) -> None:
+    theirs = {name for name in dir(StandardScaler) if name.startswith(("get", "set"))}
+    assert theirs <= set(dir(ExactStandardScaler))
+    scaler = ExactStandardScaler().setInputCol("array").setOutputCol("z").setWithMean(True).setDdof(0)
+    assert (scaler.getWithMean(), scaler.getWithStd(), scaler.getDdof()) == (True, True, 0)
+    model = scaler.setParams(withStd=True, outputCol="y").fit(df).setOutputCol("q")
+    assert scaler.getOutputCol() == "y"
+    assert_same_bits(values(model.transform(df), "q"), exact()(X))
+    assert not scaler.setWithStd(False).getWithStd()
+    several = ExactStandardScaler(withMean=True, ddof=0).setInputCols(NAMES).setOutputCols(["x", "y", "z"])
+    assert several.fit(df).transform(df).columns == [*df.columns, "x", "y", "z"]
+    with pytest.raises(TypeError):
+        scaler.setParams("array")
+
+
+def test_names_that_look_like_elements(spark: SparkSession, tmp_path: Path) -> None:
+    """What is a column and what an element is known when it is learned, and stays known."""
+    rows = [(1.0, 5.0, [1.0, 10.0]), (3.0, 9.0, [3.0, 30.0])]
+    df = spark.createDataFrame(rows, "`a[0]` double, `a[1]` double, b array<double>").coalesce(1)
+    inputs, outputs = ["a[0]", "a[1]", "b"], ["x", "y", "z"]
+    scaler = ExactStandardScaler(inputCols=inputs, outputCols=outputs, withMean=True, ddof=0)
+    scaler.fit(df).save(str(tmp_path / "model"))
+    model = ExactStandardScalerModel.load(str(tmp_path / "model"))
+    scaled = model.transform(df).select("x", "y", "z").collect()
+    assert [tuple(row) for row in scaled] == [(-1, -1, [-1, -1]), (1, 1, [1, 1])]
+
+
+def test_booleans(spark: SparkSession) -> None:
+    df = spark.createDataFrame([(True,), (False,), (None,)], "b boolean").coalesce(1)
+    model = ExactStandardScaler(inputCol="b", outputCol="z", withMean=True, ddof=0).fit(df)
+    assert [row.z for row in model.transform(df).collect()] == [1, -1, None]
+
+
+def test_one_value_is_enough_for_a_mean(spark: SparkSession) -> None:
+    df = spark.createDataFrame([(4.0,)], "x double")
+    model = ExactStandardScaler(inputCol="x", outputCol="z", withMean=True, withStd=False).fit(df)
+    assert model.transform(df).first().z == 0
+    with pytest.raises(ValueError, match="more than 0 finite values"):
+        ExactStandardScaler(inputCol="x", withStd=False).fit(df.limit(0))
+
+
+def test_an_output_that_is_a_column_but_for_case(df: DataFrame, spark: SparkSession) -> None:
+    model = ExactStandardScaler(inputCol="array", outputCol="A").fit(df)
+    with pytest.raises(ValueError, match="there is a column 'a' already"):
+        model.transform(df)
+    spark.conf.set("spark.sql.caseSensitive", True)
+    try:
+        assert model.transform(df).columns == [*df.columns, "A"]
+    finally:
+        spark.conf.unset("spark.sql.caseSensitive")
+
+
 def test_errors(df: DataFrame) -> None:
     for options, error, message in (
         ({}, ValueError, "expected either inputCol or inputCols"),

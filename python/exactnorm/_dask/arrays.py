@@ -55,7 +55,10 @@ def transform_array(x: da.Array, layer: Normalization) -> da.Array:
     kept = core.axes if core.built else _core.kept_axes(core.axis, x.ndim)
     no_rows = [n if i in kept else 0 for i, n in enumerate(x.shape)]
     if not any(map(math.isnan, no_rows)):
-        layer(np.zeros(no_rows, x.dtype))  # what is wrong with the shape is said now, and warned of
+        try:
+            layer(np.zeros(no_rows, x.dtype))  # what is wrong with the shape is said now, and warned of
+        except ValueError as error:
+            raise ValueError(f"x of shape {x.shape}, without its rows: {error}") from error
     dtype = numpy_dtype(core.dtype)
     whole = _whole(x, kept)
     meta = np.empty((0,) * x.ndim, dtype)

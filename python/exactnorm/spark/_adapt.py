@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql import types as T  # noqa: N812
 
+from exactnorm import _spark_work as _work
 from exactnorm._documents import from_bytes
 from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._table_learner import TableLearner
 from exactnorm.distributed import merge
-from exactnorm.spark import _columns, _work
+from exactnorm.spark import _columns
 from exactnorm.spark._shipping import shipped
 
 _PART_BYTES = 128 << 20  # of a file, as in Spark
@@ -56,7 +57,7 @@ def adapt(
         For columns that are not there, rows of unequal lengths, rows without a key, and weights that will
         not do; the message names the column.
     TypeError
-        For columns that do not hold what they are for.
+        For what is no DataFrame, and for columns that do not hold what they are for.
     RuntimeError
         If a worker has no exactnorm, or another version of it.
 
@@ -72,14 +73,16 @@ def adapt(
     >>> adapt(df, columns=["age"], by="country")["NL"].mean()
     array([32.])
     """
+    _columns.check_frame(df)
     plan = _planned(df, columns, by, weights)
-    numbered = df.select(
+    places = {name: i for i, name in enumerate(df.columns)}
+    chosen = _columns.numbered(df).select(
         *(
-            _columns.as_array(_columns.quoted(field.name), field.dataType).alias(str(i))
+            _columns.as_array(F.col(str(places[field.name])), field.dataType).alias(str(i))
             for i, field in enumerate(plan.fields)
         )
     )
-    return _sum(numbered.mapInArrow(plan.work("learn"), _work.STATES), plan)
+    return _sum(chosen.mapInArrow(plan.work("learn"), _work.STATES), plan)
 
 
 def adapt_parquet(
@@ -91,9 +94,9 @@ def adapt_parquet(
 ) -> Moments | GroupedMoments:
     """Learn Parquet files, which the workers read themselves, past Spark.
 
-    The result is that of ``adapt(spark.read.parquet(path), …)``, several times as fast: rows do not pass
-    through the JVM. Workers open the files with pyarrow, by the names that Spark lists, so these must be on
-    a file system that both know.
+    The result is that of ``adapt(spark.read.parquet(path), …)``, but for columns that folders' names have
+    (``month=3``), and several times as fast: rows do not pass through the JVM. Workers open the files with
+    pyarrow, by the names that Spark lists, so these must be on a file system that both know.
 
     Parameters
     ----------
@@ -101,7 +104,8 @@ def adapt_parquet(
     path : str
         A file, a folder of files, or a pattern.
     columns, by, weights
-        As for `adapt`; not columns that only the folders' names have.
+        As for `adapt`; not columns that folders' names have, whether or not the files have them too. The
+        default is all columns of integers or floats but these, and those of keys and weights.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def adapt_parquet(
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        As `adapt`, and for files that lack a column.
+        As `adapt`, for a column that folders' names have, and for files that lack a column.
     OSError
         If a worker cannot read a file; the message names it.
 
@@ -126,11 +130,18 @@ def adapt_parquet(
     True
     """
     df = spark.read.parquet(path)
+    files, folded = df.inputFiles(), _columns.folding(spark)
+    of_folders = set(map(folded, _columns.of_folders(path, files)))
+    if columns is None:
+        learnable = [n for n in df.columns if folded(n) not in of_folders or n in (by, weights)]
+        df = df.select(*map(_columns.quoted, learnable))
     plan = _planned(df, columns, by, weights)
     for field in plan.fields:
+        if folded(field.name) in of_folders:
+            raise ValueError(f"column {field.name!r} is of folders' names, which only Spark reads: use adapt")
         if _columns.is_vector(field.dataType):
             raise TypeError(f"column {field.name!r} has vectors, which only Spark reads: use adapt")
-    parts = _work.parts_of(df.inputFiles(), _PART_BYTES)
+    parts = _work.parts_of(files, _PART_BYTES)
     if not parts:
         return plan.nothing()
     tasks = min(len(parts), max(_TASKS_PER_CPU * _cpus(spark), len(parts) // _PARTS_PER_TASK))
@@ -159,7 +170,7 @@ class _Plan(NamedTuple):
     weights: str | None
 
     def work(self, name: str, *arguments: Any) -> Any:
-        """Return that function of `_work`, for the workers."""
+        """Return that function of `_spark_work`, for the workers."""
         names = [field.name for field in self.fields]
         return shipped(
             name, names, self.widths, self.columns, self.by, self.weights, *arguments, reports=True
@@ -216,7 +227,7 @@ def _chosen(df: DataFrame, columns: Iterable[str] | None, by: str | None, weight
                 raise ValueError(f"column {name!r} has keys or weights: it cannot be learned as well")
     for name in chosen:
         of = _columns.field_of(df, name).dataType
-        if not (_columns.is_number(of) or _columns.is_list(of) or isinstance(of, T.BooleanType)):
+        if not (_columns.is_scalar(of) or _columns.is_list(of)):
             raise TypeError(f"column {name!r} is {of.simpleString()}: expected numbers or booleans")
     if weights is not None and not _columns.is_number(of := _columns.field_of(df, weights).dataType):
         raise TypeError(f"column {weights!r} is {of.simpleString()}: expected weights")

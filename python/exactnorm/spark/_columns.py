@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql import types as T  # noqa: N812
 
+from exactnorm._arguments import columns_of
 from exactnorm._normalization import Normalization
 
 _NUMBERS = {
@@ -31,6 +33,11 @@ def is_number(of: Any) -> bool:
     return type(of) in _NUMBERS
 
 
+def is_scalar(of: Any) -> bool:
+    """Whether a type has one number in a row, as booleans do."""
+    return is_number(of) or isinstance(of, T.BooleanType)
+
+
 def is_vector(of: Any) -> bool:
     """Whether a type is that of vectors of pyspark.ml."""
     return isinstance(of, T.UserDefinedType) and of.scalaUDT() == _VECTOR
@@ -48,15 +55,25 @@ def listed(labels: Iterable[str]) -> str:
 
 def labels_of(columns: Iterable[str]) -> list[str]:
     """Return names that a user gave, each once."""
-    if isinstance(columns, str):
-        raise TypeError(f"expected a sequence of columns, got {columns!r}")
-    labels = list(columns)
+    labels = columns_of(columns)
     for label in labels:
         if not isinstance(label, str):
             raise TypeError(f"expected names of columns, got {label!r}")
     if len(set(labels)) < len(labels):
         raise ValueError(f"expected each column once, got {listed(labels)}")
     return labels
+
+
+def check_frame(df: Any) -> None:
+    """Raise TypeError for what is no DataFrame of Spark."""
+    if not isinstance(df, DataFrame):
+        kind = f"{type(df).__module__}.{type(df).__qualname__}"
+        raise TypeError(f"expected a pyspark.sql.DataFrame, got a {kind}")
+
+
+def numbered(df: DataFrame) -> DataFrame:
+    """Give columns their numbers for names, which are never one to Spark, as a and A are."""
+    return df.toDF(*map(str, range(len(df.columns))))
 
 
 def field_of(df: DataFrame, label: str) -> Any:
@@ -66,6 +83,22 @@ def field_of(df: DataFrame, label: str) -> Any:
         found = "no column" if not fields else "more than one column"
         raise ValueError(f"the DataFrame has {found} {label!r}; it has {listed(df.columns)}")
     return fields[0]
+
+
+def of_folders(path: str, files: Iterable[str]) -> set[str]:
+    """Return the columns that Spark makes of the names of folders, month=3, below a path; files are URIs."""
+    found = {unquote(part) for file in files for part in file.split("/")[:-1]}
+    below = {_column_of(unquote(part)) for part in found} - {_column_of(part) for part in path.split("/")}
+    return below - {""}
+
+
+def _column_of(folder: str) -> str:
+    return folder.partition("=")[0] if "=" in folder else ""
+
+
+def folding(spark: SparkSession) -> Callable[[str], str]:
+    """Return what makes names equal that are the same column to Spark."""
+    return str if spark.conf.get("spark.sql.caseSensitive") == "true" else str.lower
 
 
 def quoted(label: str) -> Any:
@@ -102,8 +135,9 @@ def widths(df: DataFrame, labels: Sequence[str]) -> dict[str, int]:
         if (size := field.metadata.get("ml_attr", {}).get("num_attrs")) is not None
     }
     for label in fields.keys() - found.keys():
-        array = as_array(quoted(label), fields[label].dataType)
-        row = df.select(F.size(array)).where(quoted(label).isNotNull()).first()
+        column = F.col(str(df.columns.index(label)))
+        array = as_array(column, fields[label].dataType)
+        row = numbered(df).where(column.isNotNull()).select(F.size(array)).first()
         if row is None:
             raise ValueError(f"column {label!r} has no row that says how many features it has")
         found[label] = row[0]

@@ -28,10 +28,11 @@ from pyspark.ml.util import (
 from pyspark.sql import DataFrame
 
 from exactnorm._documents import from_bytes
+from exactnorm._frames import features_by_column
 from exactnorm._moments import Moments
 from exactnorm.spark import _columns
 from exactnorm.spark._adapt import adapt
-from exactnorm.spark._sql import checked, columns_of, scaled
+from exactnorm.spark._sql import checked, scaled
 
 _STATE = "state"  # the folder in a saved model; its one text file is a state document
 
@@ -46,6 +47,34 @@ class _Scaler(HasInputCol, HasInputCols, HasOutputCol, HasOutputCols):
     def __init__(self) -> None:
         super().__init__()
         self._setDefault(withMean=False, withStd=True, ddof=1)
+
+    def setInputCol(self, value: str) -> Self:
+        """Set the column to read."""
+        return self._set(inputCol=value)
+
+    def setOutputCol(self, value: str) -> Self:
+        """Set the name of the result."""
+        return self._set(outputCol=value)
+
+    def setInputCols(self, value: Sequence[str]) -> Self:
+        """Set several columns to read, instead of one."""
+        return self._set(inputCols=value)
+
+    def setOutputCols(self, value: Sequence[str]) -> Self:
+        """Set the names of the results of several columns."""
+        return self._set(outputCols=value)
+
+    def getWithMean(self) -> bool:
+        """Whether the mean is subtracted."""
+        return bool(self.getOrDefault("withMean"))
+
+    def getWithStd(self) -> bool:
+        """Whether it is divided by the standard deviation."""
+        return bool(self.getOrDefault("withStd"))
+
+    def getDdof(self) -> int:
+        """Return the ddof of the standard deviation."""
+        return int(self.getOrDefault("ddof"))
 
     def _pairs(self) -> list[tuple[str, str]]:
         """Return each input with its output."""
@@ -72,7 +101,7 @@ class ExactStandardScaler(Estimator, _Scaler, DefaultParamsReadable, MLWritable)
     Parameters
     ----------
     inputCol, outputCol : str, optional
-        A column of vectors, of arrays of numbers (as many in each row), or of numbers.
+        A column of vectors, of arrays of numbers (as many in each row), of numbers, or of booleans.
     inputCols, outputCols : sequence of str, optional
         Instead of these, several columns at once.
     withMean : bool, default False
@@ -116,9 +145,42 @@ class ExactStandardScaler(Estimator, _Scaler, DefaultParamsReadable, MLWritable)
         super().__init__()
         self._set(**self._input_kwargs)
 
+    @keyword_only
+    def setParams(
+        self,
+        *,
+        inputCol: str | None = None,
+        outputCol: str | None = None,
+        inputCols: Sequence[str] | None = None,
+        outputCols: Sequence[str] | None = None,
+        withMean: bool = False,
+        withStd: bool = True,
+        ddof: int = 1,
+    ) -> Self:
+        """Set those parameters that are given; others stay."""
+        return self._set(**self._input_kwargs)
+
+    def setWithMean(self, value: bool) -> Self:
+        """Set whether to subtract the mean."""
+        return self._set(withMean=value)
+
+    def setWithStd(self, value: bool) -> Self:
+        """Set whether to divide by the standard deviation."""
+        return self._set(withStd=value)
+
+    def setDdof(self, value: int) -> Self:
+        """Set the ddof of the standard deviation."""
+        return self._set(ddof=value)
+
     def _fit(self, dataset: DataFrame) -> ExactStandardScalerModel:
-        moments: Any = adapt(dataset, [name for name, _ in self._pairs()])
-        model = self._copyValues(ExactStandardScalerModel(moments))
+        inputs = [name for name, _ in self._pairs()]
+        moments: Any = adapt(dataset, inputs)
+        features = features_by_column(moments.names, inputs)
+        widths = [
+            len(features[name]) if _columns.is_list(_columns.field_of(dataset, name).dataType) else None
+            for name in inputs
+        ]
+        model = self._copyValues(ExactStandardScalerModel(moments, widths))
         model._readings()  # refuses now what it could not apply
         return model
 
@@ -134,11 +196,15 @@ class ExactStandardScalerModel(Model, _Scaler, MLReadable, MLWritable):
     ----------
     moments : Moments
         The exact sums of the input columns' features.
+    widths : sequence of int or None, optional
+        How many numbers a row has in each input column, or None for a column of numbers. The default is
+        that all are columns of numbers.
     """
 
-    def __init__(self, moments: Moments | None = None) -> None:
+    def __init__(self, moments: Moments | None = None, widths: Sequence[int | None] | None = None) -> None:
         super().__init__()
         self._moments = Moments(0) if moments is None else moments
+        self._widths = [None] * len(self._moments.count) if widths is None else list(widths)
 
     @property
     def moments(self) -> Moments:
@@ -157,31 +223,39 @@ class ExactStandardScalerModel(Model, _Scaler, MLReadable, MLWritable):
 
     def _readings(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return what to subtract and what to divide by."""
-        ddof = self.getOrDefault("ddof")
+        with_std = self.getWithStd()
+        ddof = self.getDdof() if with_std else 0
         few = np.flatnonzero(self._moments.count <= ddof)
         if len(few):
             names = _columns.listed((self._moments.names or ())[i] for i in few[:20])
             raise ValueError(f"expected more than {ddof} finite values in each feature, not so in {names}")
         mean = self._moments.mean(nan_policy="omit", inf_policy="raise")
-        std = self._moments.std(nan_policy="omit", inf_policy="raise", ddof=ddof)
-        std[std == 0] = 1
-        return mean if self.getOrDefault("withMean") else None, std if self.getOrDefault("withStd") else None
+        std = None
+        if with_std:
+            std = self._moments.std(nan_policy="omit", inf_policy="raise", ddof=ddof)
+            std[std == 0] = 1
+        return mean if self.getWithMean() else None, std
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        _columns.check_frame(dataset)
         mean, std = self._readings()
-        pairs, columns = self._pairs(), columns_of(self._moments.names or ())
-        if len(pairs) != len(columns):
-            raise ValueError(f"expected {len(columns)} input columns, as were learned, got {len(pairs)}")
+        pairs = self._pairs()
+        if len(pairs) != len(self._widths):
+            raise ValueError(f"expected {len(self._widths)} input columns, as were learned, got {len(pairs)}")
+        folded = _columns.folding(dataset.sparkSession)
+        taken = {folded(name): name for name in dataset.columns}
         unpacked: dict[str, Any] = {}  # vectors as arrays, once: each element's expression would do it again
         made: dict[str, Any] = {}
-        for (source, target), (_, own, width) in zip(pairs, columns, strict=True):
+        first = 0
+        for (source, target), width in zip(pairs, self._widths, strict=True):
+            own = slice(first, first := first + (width or 1))
             field = _columns.field_of(dataset, source)
-            fits = _columns.is_number(field.dataType) if width is None else _columns.is_list(field.dataType)
-            if not fits:
-                expected = "numbers" if width is None else f"vectors or arrays of {width} numbers"
+            if not (_columns.is_scalar if width is None else _columns.is_list)(field.dataType):
+                expected = "numbers or booleans" if width is None else f"vectors or arrays of {width} numbers"
                 raise TypeError(f"column {source!r} is {field.dataType.simpleString()}: expected {expected}")
-            if target in dataset.columns or target in made:
-                raise ValueError(f"there is a column {target!r} already: expected another outputCol")
+            if (other := taken.get(folded(target))) is not None:
+                raise ValueError(f"there is a column {other!r} already: expected another outputCol")
+            taken[folded(target)] = target
             x = _columns.quoted(source)
             if _columns.is_vector(field.dataType):
                 array = f"{self.uid}__{len(unpacked)}"
@@ -207,7 +281,7 @@ class ExactStandardScalerModel(Model, _Scaler, MLReadable, MLWritable):
 
 class _ModelWriter(DefaultParamsWriter):
     def saveImpl(self, path: str) -> None:
-        super().saveImpl(path)
+        self.saveMetadata(self.instance, path, self.sparkSession, {"widths": self.instance._widths})
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "state.json"
             self.instance._moments.save(file)
@@ -226,7 +300,7 @@ class _ModelReader(DefaultParamsReader):
             raise ValueError(
                 f"{folder}: expected the state of Moments, got that of a {type(moments).__name__}"
             )
-        model = ExactStandardScalerModel(moments)
+        model = ExactStandardScalerModel(moments, metadata["widths"])
         model._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(model, metadata)
         return model

@@ -11,10 +11,11 @@ Batches = Iterator[Any]
 
 
 def shipped(work: str, *arguments: Any, reports: bool = False) -> Callable[[Batches], Batches]:
-    """Return a function of `exactnorm.spark._work`, for mapInArrow.
+    """Return a function of `exactnorm._spark_work`, for mapInArrow.
 
     Spark pickles it by value, so that a worker that has another exactnorm, or none, can say so: by a
-    RuntimeError, or in a row of `_work.STATES` if the work reports its errors that way.
+    RuntimeError, or in a row of `_spark_work.STATES` if the work reports its errors that way. So no argument
+    may be of a class of exactnorm.
     """
     expected = exactnorm.__version__
 
@@ -27,7 +28,7 @@ def shipped(work: str, *arguments: Any, reports: bool = False) -> Callable[[Batc
         except ImportError:
             found = "none"
         if found == expected:
-            yield from getattr(import_module("exactnorm.spark._work"), work)(batches, *arguments)
+            yield from getattr(import_module("exactnorm._spark_work"), work)(batches, *arguments)
             return
         complaint = (
             f"expected exactnorm {expected} on the workers, as on the driver, "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 import numpy.typing as npt
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
+from exactnorm._frames import features_by_column
 from exactnorm._normalization import Normalization
 from exactnorm.spark import _columns
 
@@ -19,7 +21,7 @@ _WIDE = ("int", "bigint", "double")
 _COMPILED = 64  # elements of an array that get expressions of their own, which Spark compiles
 
 
-def to_sql_columns(layer: Normalization) -> list[Any]:
+def to_sql_columns(layer: Normalization, df: DataFrame | None = None) -> list[Any]:
     """Return the layer's call as native column expressions, one for each column that it has learned.
 
     They have the bits of `transform`, need no Python on the workers, and Spark optimizes them with the rest
@@ -28,22 +30,27 @@ def to_sql_columns(layer: Normalization) -> list[Any]:
     Parameters
     ----------
     layer : Normalization
-        Adapted, to a table: its features have names. Of dtype float32 or float64. Features ``emb[0]``,
-        ``emb[1]``, … that follow each other are an array column ``emb``.
+        Adapted, to a table: its features have names. Of dtype float32 or float64.
+    df : pyspark.sql.DataFrame, optional
+        What they will be used on; only its schema is read. Then each expression is for the type that its
+        column has, which makes them faster to build, and features are in columns as for `transform`. Without
+        it, features ``emb[0]``, ``emb[1]``, … that follow each other are taken for an array column ``emb``.
 
     Returns
     -------
     list of pyspark.sql.Column
         In the layer's order, with the names of the columns that they read. A column that does not hold
-        numbers or booleans, and an array of another length, is an error when the query runs.
+        numbers or booleans is an error, with df at once and otherwise when the query runs; an array of
+        another length is one when the query runs.
 
     Raises
     ------
     ValueError
-        For a layer that is not adapted, has no names or another dtype, and for a divisor of 0, by which SQL
-        does not divide.
+        For a layer that is not adapted, has no names or another dtype, for a divisor of 0, by which SQL
+        does not divide, and for a df without the layer's columns.
     TypeError
-        For what is no Normalization.
+        For what is no Normalization, what is no DataFrame, and columns of df that are not numbers, booleans
+        or arrays of numbers.
 
     Examples
     --------
@@ -68,14 +75,41 @@ def to_sql_columns(layer: Normalization) -> list[Any]:
         raise ValueError("the layer is not adapted")
     if not layer.names:
         raise ValueError("the layer does not name any columns: it was not adapted to a table")
+    readings = {
+        kind: tuple(reading.reshape(-1) for reading in layer._impl.statistics(kind == "double"))
+        for kind in ("float", "double")
+    }
+    if df is not None:
+        _columns.check_frame(df)
+        columns = _columns_in(df, layer.names)
+    else:
+        columns = [(*column, None) for column in _columns_by_name(layer.names)]
     return [
-        _normalized(layer, label, own, width).alias(label) for label, own, width in columns_of(layer.names)
+        _normalized(layer, readings, label, own, width, of).alias(label) for label, own, width, of in columns
     ]
 
 
-def columns_of(names: Sequence[str]) -> list[tuple[str, slice, int | None]]:
+def _columns_in(df: DataFrame, names: Sequence[str]) -> list[tuple[str, Any, int | None, str | None]]:
+    """Find as `_columns_by_name`, and the columns' types, in a DataFrame."""
+    index = {name: i for i, name in enumerate(names)}
+    columns: list[tuple[str, Any, int | None, str | None]] = []
+    for label, learned in features_by_column(names, df.columns).items():
+        field = _columns.field_of(df, label)
+        of, width = field.dataType.simpleString(), None if learned == [label] else len(learned)
+        own = [label] if width is None else [f"{label}[{i}]" for i in range(width)]
+        if set(own) != set(learned):
+            raise ValueError(
+                f"column {label!r}: the layer has learned {_columns.listed(learned)} of it alone"
+            )
+        if _columns.is_vector(field.dataType):
+            raise TypeError(f"column {label!r} has vectors, for which SQL has no expressions: use transform")
+        columns.append((label, [index[name] for name in own], width, of))
+    return columns
+
+
+def _columns_by_name(names: Sequence[str]) -> list[tuple[str, Any, int | None]]:
     """Find the columns that features are in: their names, their features, and how many if it is a list."""
-    columns: list[tuple[str, slice, int | None]] = []
+    columns: list[tuple[str, Any, int | None]] = []
     first = 0
     while first < len(names):
         label, width = names[first].removesuffix("[0]"), None
@@ -141,25 +175,43 @@ def checked(x: Any, label: str, width: int, value: Any) -> Any:
     return F.when(x.isNull() | (F.size(x) == width), value).otherwise(F.raise_error(complaint))
 
 
-def _normalized(layer: Normalization, label: str, own: slice, width: int | None) -> Any:
+def _normalized(
+    layer: Normalization,
+    readings: Mapping[str, Sequence[NDArray]],
+    label: str,
+    own: Any,
+    width: int | None,
+    of: str | None,
+) -> Any:
+    """Return the expression for a column, of a type if that is known."""
     config = layer.get_config()
     x = _columns.quoted(label)
-    of = F.typeof(x)
 
     def computed(kind: str) -> Any:
-        mean, _, divisor = (reading.reshape(-1)[own] for reading in layer._impl.statistics(kind == "double"))
+        mean, _, divisor = (reading[own] for reading in readings[kind])
         if (divisor == 0).any():
             raise ValueError(f"SQL does not divide by 0, as the layer would in column {label!r}")
         return scaled(x, kind, mean, divisor, width, inverse=config["invert"])
 
     result_kind = "float" if config["dtype"] == "float32" else "double"
-    wide = [_of(width, kind) for kind in (_WIDE if result_kind == "float" else _NARROW + _WIDE)]
-    value = F.when(of.isin(wide), computed("double").cast(_of(width, result_kind)))
-    if result_kind == "float":
-        value = value.when(of.isin([_of(width, kind) for kind in _NARROW]), computed("float"))
+    narrow, wide = (_NARROW, _WIDE) if result_kind == "float" else ((), _NARROW + _WIDE)
+    kinds = {
+        "float": [_of(width, kind) for kind in narrow],
+        "double": [_of(width, kind) for kind in wide],
+    }
     expected = "arrays of numbers" if width else "numbers or booleans"
-    complaint = F.concat(F.lit(f"column {label!r} is "), of, F.lit(f": expected {expected}"))
-    value = value.otherwise(F.raise_error(complaint))
+    if of is not None:
+        kind = next((kind for kind, types in kinds.items() if of in types), None)
+        if kind is None:
+            raise TypeError(f"column {label!r} is {of}: expected {expected}")
+        value = computed(kind).cast(_of(width, result_kind))
+    else:
+        found = F.typeof(x)
+        complaint = F.concat(F.lit(f"column {label!r} is "), found, F.lit(f": expected {expected}"))
+        value = F.when(found.isin(kinds["double"]), computed("double").cast(_of(width, result_kind)))
+        if narrow:
+            value = value.when(found.isin(kinds["float"]), computed("float"))
+        value = value.otherwise(F.raise_error(complaint))
     return value if width is None else checked(x, label, width, value)
 
 

@@ -42,7 +42,7 @@ def transform(df: DataFrame, layer: Normalization, columns: Iterable[str] | None
         For columns that are not there or that the layer has not learned, if they are more or fewer features
         than the layer has, and for a layer of another dtype.
     TypeError
-        For what is no Normalization, and for columns that are not numbers or booleans.
+        For what is no DataFrame or no Normalization, and for columns that are not numbers or booleans.
 
     Examples
     --------
@@ -62,12 +62,12 @@ def transform(df: DataFrame, layer: Normalization, columns: Iterable[str] | None
     +----+----+
     <BLANKLINE>
     """
+    _columns.check_frame(df)
     result = _columns.result_type(layer)
     wanted = None if columns is None else _columns.labels_of(columns)
     widths = _widths(df, layer, wanted)
     chosen = _chosen(df, layer, wanted, widths)
     fields = df.schema.fields
-    numbered = df.toDF(*map(str, range(len(fields))))
     sent, received, results = [], [], []
     for i, field in enumerate(fields):
         of, name, column = field.dataType, field.name, F.col(str(i))
@@ -81,7 +81,7 @@ def transform(df: DataFrame, layer: Normalization, columns: Iterable[str] | None
         results.append(column.alias(name, metadata=field.metadata))
     lists = {name: width for name, width in widths.items() if name in chosen}
     work = shipped("apply", df.columns, lists, layer.to_bytes(), chosen)
-    return numbered.select(*sent).mapInArrow(work, T.StructType(received)).select(*results)
+    return _columns.numbered(df).select(*sent).mapInArrow(work, T.StructType(received)).select(*results)
 
 
 def _widths(df: DataFrame, layer: Normalization, wanted: list[str] | None) -> dict[str, int]:
@@ -105,7 +105,7 @@ def _chosen(
         chosen = [field.name for field in df.schema.fields if _columns.is_number(field.dataType)]
     for field in df.schema.fields:
         of = field.dataType
-        is_numeric = _columns.is_number(of) or isinstance(of, T.BooleanType) or field.name in widths
+        is_numeric = _columns.is_scalar(of) or field.name in widths
         if field.name in chosen and not is_numeric:
             raise TypeError(f"column {field.name!r} is {of.simpleString()}: expected numbers or booleans")
     layer.transform_frame(_columns.empty_table(df.schema.fields, widths), chosen)

@@ -1,4 +1,6 @@
-"""What workers do with Arrow batches; `exactnorm.spark._shipping` brings them here.
+"""What Spark's workers do with Arrow batches; `exactnorm.spark._shipping` brings them here.
+
+Not in `exactnorm.spark`, which imports pyspark.ml: no worker needs that.
 
 Columns have numbers for names on the way, since Spark takes names apart at dots; `names` are the right ones.
 """
@@ -7,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 from pyarrow.fs import FileSystem
@@ -25,12 +29,9 @@ _AT_ONCE = 128 << 20  # bytes of a row group that is read whole
 _SCHEMA = pa.schema({"state": pa.binary(), "error": pa.string()})
 
 
-class Part(NamedTuple):
-    """Some row groups of a Parquet file."""
-
-    path: str
-    first: int
-    step: int
+# Some row groups of a Parquet file: its path, the first, and the step to the next. A plain tuple, since a
+# class of exactnorm's would have to be imported before a worker can say that it has another version.
+Part = tuple[str, int, int]
 
 
 def learn(
@@ -66,21 +67,28 @@ def parts_of(paths: Iterable[str], size: int) -> list[Part]:
     parts = []
     for path in paths:
         with _naming(path):
-            system, place = FileSystem.from_uri(path)
+            system, place = _place(path)
             step = 1 + system.get_file_info(place).size // size
-        parts += [Part(path, first, step) for first in range(step)]
+        parts += [(path, first, step) for first in range(step)]
     return parts
 
 
+def _place(path: str) -> tuple[FileSystem, str]:
+    """Return where a URI leads to: Java leaves letters in it that have no place in one."""
+    found: tuple[FileSystem, str] = FileSystem.from_uri(quote(path, safe=string.punctuation))
+    return found
+
+
 def _read(part: Part, names: list[str]) -> Iterator[pa.RecordBatch]:
-    with _naming(part.path):
-        system, place = FileSystem.from_uri(part.path)
+    path, first, step = part
+    with _naming(path):
+        system, place = _place(path)
         with ParquetFile(system.open_input_file(place)) as file:
             missing = [name for name in names if name not in file.schema_arrow.names]
             if missing:
-                raise ValueError(f"{part.path}: no column {missing[0]!r}")
+                raise ValueError(f"{path}: no column {missing[0]!r}")
             how = {"columns": names, "use_threads": False}
-            for group in range(part.first, file.num_row_groups, part.step):
+            for group in range(first, file.num_row_groups, step):
                 if file.metadata.row_group(group).total_byte_size <= _AT_ONCE:  # is faster
                     yield from file.read_row_group(group, **how).to_batches()
                 else:
