@@ -114,7 +114,7 @@ def test_csv_and_parquet_into_one_csv() -> None:
     pq.write_table(pa.table({"x": [3.0], "o": [8], "p": pa.array(["b"], pa.large_string())}), "b.parquet")
     files.apply(ONE, "[ab].*", "out.csv")
     assert Path("out.csv").read_text() == "x,o,p\n-1,007,a\n1,8,b\n"
-    with pytest.raises(ValueError, match=r"^b\.parquet: column 'p' is large_string, but string in a\.csv$"):
+    with pytest.raises(ValueError, match=r"^a\.csv: column 'p' is string, but large_string in b\.parquet$"):
         files.apply(ONE, "[ab].*", "out.parquet")
 
 

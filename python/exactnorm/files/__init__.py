@@ -3,6 +3,6 @@
 from exactnorm.files._adapt import adapt
 from exactnorm.files._apply import apply
 from exactnorm.files._learning import Progress
-from exactnorm.files._writing import replacing
+from exactnorm.files._replacing import replacing
 
 __all__ = ["Progress", "adapt", "apply", "replacing"]

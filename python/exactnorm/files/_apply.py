@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -12,12 +11,11 @@ from exactnorm._arguments import Policy, threads_of
 from exactnorm.files._applying import Application, OnProgress, State, Wanted
 from exactnorm.files._by_key import Unknown
 from exactnorm.files._by_layer import How
-from exactnorm.files._locations import ENDINGS, STDIN, Location, filesystem_of, format_of, locate
+from exactnorm.files._locations import ENDINGS, PATTERN, STDIN, Location, filesystem_of, format_of, locate
 from exactnorm.files._sinks import STDOUT
 from exactnorm.files._tables import with_stdin
 
 _STDOUT = {"csv": "csv", "arrow": "arrows"}
-_PATTERN = re.compile(r"[*?\[]")
 
 
 def apply(
@@ -182,6 +180,6 @@ def _base(source: str, locations: Sequence[Location]) -> str:
         return path
     if len(locations) == 1 and locations[0].path == path:
         return str(PurePosixPath(path).parent)
-    while _PATTERN.search(path):
+    while PATTERN.search(path):
         path = str(PurePosixPath(path).parent)
     return path

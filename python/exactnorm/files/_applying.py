@@ -89,7 +89,7 @@ class Application:
         self, locations: Sequence[Location], base: str, target: str, form: str, compression: str | None
     ) -> None:
         """Write all files as one, with the columns that the names of folders below the base tell."""
-        self._total = sum(map(_size, locations))
+        self._total = sum(location.known_size() for location in locations)
         if open_array(locations[0]) is not None:
             if len(locations) > 1:
                 raise ValueError(f"{locations[1].name}: arrays go one by one, into a folder")
@@ -106,7 +106,7 @@ class Application:
 
     def into_folder(self, locations: Sequence[Location], base: str, target: str) -> None:
         """Write each file for itself, in its place below a folder."""
-        self._total = sum(map(_size, locations))
+        self._total = sum(location.known_size() for location in locations)
         with new_folder(target) as folder:
             for location in locations:
                 with folder.opened(PurePosixPath(location.path).relative_to(base)) as file:
@@ -217,7 +217,7 @@ class Application:
         assert array is not None  # noqa: S101 - checked before
         with naming(location.name), self._naming_state():
             layer = array_layer(self._state, self._how, array.shape)
-        before, size = self._bytes, _size(location)
+        before, size = self._bytes, location.known_size()
         for rows in write_array(layer, array, self._how, file, location.name):
             self._rows += rows
             self._bytes += size * rows / array.rows
@@ -245,9 +245,3 @@ def _applied(table: OneTable, plan: _Plan) -> Iterator[_Done]:
 def _check_takes_tables(name: str, form: str) -> None:
     if form in ("npy", "npz"):
         raise ValueError(f"{name}: tables are not written as .{form}: choose a file of another format")
-
-
-def _size(location: Location) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        return location.stamp()[0]
-    return 0

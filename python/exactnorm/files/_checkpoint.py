@@ -21,7 +21,7 @@ from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 from exactnorm.files._locations import Location
-from exactnorm.files._writing import replacing
+from exactnorm.files._replacing import replacing
 
 State = Moments | GroupedMoments
 

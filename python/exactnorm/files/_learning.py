@@ -59,7 +59,9 @@ class Run:
         self._threads = threads_of(threads) or None
         self._on_bad_file, self._on_progress = on_bad_file, on_progress
         self._rows, self._bytes = 0, 0.0
-        self._sizes = {} if on_progress is None else {place.name: _size(place) for place in self._locations}
+        self._sizes = (
+            {} if on_progress is None else {place.name: place.known_size() for place in self._locations}
+        )
         self._total = sum(self._sizes.values())
 
     def arrays(self, base: State | None) -> Moments:
@@ -229,16 +231,6 @@ class Run:
         self._rows += rows
         self._bytes += part * self._sizes[location.name]
         self._on_progress(Progress(self._rows, self._bytes, self._total))
-
-
-def _size(location: Location) -> int:
-    """Return how many bytes it has; 0 for what cannot say, or will be found to be bad."""
-    if location.reader is not None:
-        return 0
-    try:
-        return location.stamp()[0]
-    except (OSError, ValueError):
-        return 0
 
 
 def _is_current(record: Record, location: Location) -> bool:

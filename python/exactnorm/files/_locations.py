@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import glob
 import os
@@ -32,7 +33,7 @@ ENDINGS = {
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 TEXT = ("csv", "jsonl")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_PATTERN = re.compile(r"[*?\[]")
+PATTERN = re.compile(r"[*?\[]")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -70,6 +71,13 @@ class Location:
         if info.type != pa.fs.FileType.File:
             raise FileNotFoundError(2, "No such file", self.name)
         return info.size, info.mtime_ns or 0
+
+    def known_size(self) -> int:
+        """Return its size in bytes; 0 for what has none, or cannot be read."""
+        if self.reader is None:
+            with contextlib.suppress(OSError, ValueError):
+                return self.stamp()[0]
+        return 0
 
     def open(self) -> pa.NativeFile:
         """Open it at random access, as its bytes are."""
@@ -145,7 +153,7 @@ def _located(name: str) -> Iterable[Location]:
         return _remote(name, filesystem, path)
     if Path(path).is_dir():
         return _folder(name, None, path, _walk(path))
-    if not os.path.lexists(path) and _PATTERN.search(path):
+    if not os.path.lexists(path) and PATTERN.search(path):
         found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         matches = [match for match in found if not _is_hidden(Path(match).name)]
         if not matches:
@@ -164,7 +172,7 @@ def _walk(folder: str) -> Iterator[str]:
 def _remote(name: str, filesystem: Any, path: str) -> Iterable[Location]:
     scheme = name.partition("://")[0]
     base = path
-    while _PATTERN.search(base):
+    while PATTERN.search(base):
         base = str(PurePosixPath(base).parent)
     if filesystem.get_file_info(base).type == pa.fs.FileType.Directory:
         selector = pa.fs.FileSelector(base, recursive=True)

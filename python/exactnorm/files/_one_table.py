@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -75,7 +74,7 @@ class OneTable:
         self._locations, self._threads = list(locations), threads
         self._wishes = Wishes()
         self._csv = {location.name for location in locations if location.format == "csv"}
-        self._sizes = [_size(location) for location in locations]
+        self._sizes = [location.known_size() for location in locations]
         self._hexadecimal = {
             location.name for location in locations if location.format == "csv" and _has_hexadecimal(location)
         }
@@ -270,9 +269,3 @@ def _has_hexadecimal(location: Location) -> bool:
     with naming(location.name):
         beginning = next(blocks(location, cut_csv), None)
     return beginning is not None and b"0x" in beginning.text.lower()
-
-
-def _size(location: Location) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        return location.stamp()[0]
-    return 0

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from exactnorm.files._locations import STDIN, filesystem_of
 from exactnorm.files._readers import named, naming_os_errors
-from exactnorm.files._writing import replacing
+from exactnorm.files._replacing import replacing
 
 STDOUT = STDIN
 
