@@ -14,7 +14,11 @@ PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if ">>>" in page.re
 @pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning")  # of torch, beside TensorFlow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # of Keras
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if page.stem == "spark":
+        request.getfixturevalue("spark")  # or the page would start another one, for all tests that follow
     monkeypatch.chdir(tmp_path)
     result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert result.attempted > 0
