@@ -21,7 +21,6 @@ from exactnorm._tables import library_of
 
 Key = int | str
 
-ROWS_PER_GROUP = 4  # to add at once
 _LEAST_ROWS = 1 << 17
 
 
@@ -321,7 +320,7 @@ def _learn(
 
 
 def _slices(x: Any, groups: Callable[[], int]) -> Iterator[Any]:
-    """Make contiguous parts, of several times as many rows as there are groups, of a table of many chunks.
+    """Make contiguous parts, of at least as many rows as there are groups, of a table of many chunks.
 
     Adding anything costs as much as there are groups, so fewer rows would cost more than themselves.
     """
@@ -330,6 +329,6 @@ def _slices(x: Any, groups: Callable[[], int]) -> Iterator[Any]:
         return
     first = 0
     while first < max(1, x.num_rows):
-        rows = max(ROWS_PER_GROUP * groups(), _LEAST_ROWS)
+        rows = max(groups(), _LEAST_ROWS)
         yield x.slice(first, rows).combine_chunks()
         first += rows

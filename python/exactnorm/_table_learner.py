@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from exactnorm._arguments import columns_of
-from exactnorm._grouped import ROWS_PER_GROUP, GroupedMoments
+from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
 from exactnorm._tables import library_of
 
@@ -68,7 +68,7 @@ class TableLearner:
             self._learn_waiting()
         self._waiting.append(batch)
         groups = len(self._state) if isinstance(self._state, GroupedMoments) else 0
-        if sum(map(len, self._waiting)) >= ROWS_PER_GROUP * groups:
+        if sum(map(len, self._waiting)) >= groups:
             self._learn_waiting()
 
     def _learn_waiting(self) -> None:
