@@ -123,8 +123,13 @@ def add_up(states: Iterable[Moments | GroupedMoments]) -> Moments | GroupedMomen
     for state in states:
         if total is None:
             total = state.copy()
-        elif type(state) is not type(total):
-            raise ValueError(f"cannot add {type(state).__name__} to {type(total).__name__}")
         else:
-            total += state  # type: ignore[operator]  # both are of one kind
+            add_to(total, state)
     return total
+
+
+def add_to(total: Moments | GroupedMoments, other: Moments | GroupedMoments) -> None:
+    """Add a state to another; ValueError if they are not of one kind, or of other features."""
+    if type(total) is not type(other):
+        raise ValueError(f"cannot add {type(other).__name__} to {type(total).__name__}")
+    total += other  # type: ignore[operator]  # both are of one kind

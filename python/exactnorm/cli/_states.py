@@ -12,14 +12,6 @@ from exactnorm._moments import Moments
 from exactnorm._normalization import Normalization
 
 
-def load_single(path: str) -> Moments | Normalization:
-    """Load a state; ValueError for one of groups."""
-    state = load(path)
-    if isinstance(state, GroupedMoments):
-        raise ValueError(f"{path}: expected one state, got those of {len(state):,} groups")
-    return state
-
-
 def load_chosen(path: str, key: str | None, *, total: bool = False) -> Moments | Normalization:
     """Load a state; of groups, that of a key or their total.
 

@@ -11,7 +11,15 @@ from exactnorm._arguments import Policy, threads_of
 from exactnorm.files._applying import Application, OnProgress, State, Wanted
 from exactnorm.files._by_key import Unknown
 from exactnorm.files._by_layer import How
-from exactnorm.files._locations import ENDINGS, PATTERN, STDIN, Location, filesystem_of, format_of, locate
+from exactnorm.files._locations import (
+    ENDINGS,
+    STDIN,
+    Location,
+    filesystem_of,
+    folder_before_pattern,
+    format_of,
+    locate,
+)
 from exactnorm.files._sinks import STDOUT
 from exactnorm.files._tables import with_stdin
 
@@ -180,6 +188,4 @@ def _base(source: str, locations: Sequence[Location]) -> str:
         return path
     if len(locations) == 1 and locations[0].path == path:
         return str(PurePosixPath(path).parent)
-    while PATTERN.search(path):
-        path = str(PurePosixPath(path).parent)
-    return path
+    return folder_before_pattern(path)

@@ -14,6 +14,7 @@ from exactnorm.files._parallel import in_order
 from exactnorm.files._readers import Piece, count_rows, naming_os_errors, pieces_of
 
 _GUESSED_FROM = 1 << 20  # bytes
+_HEXADECIMAL = re.compile(b"0[xX]")
 _WRONG_VALUE = re.compile(
     r"In CSV column #(?P<column>\d+): .*CSV conversion error.*: invalid value (?P<value>.*)", re.DOTALL
 )
@@ -44,7 +45,10 @@ class CsvReader:
     ) -> None:
         self._location, self._numbers, self._threads = location, numbers, threads
         beginning = next(blocks(location, cut_csv, size=_GUESSED_FROM), None)
-        table = _parse(b"" if beginning is None else beginning.text)
+        text = b"" if beginning is None else beginning.text
+        self.has_hexadecimal = _HEXADECIMAL.search(text) is not None
+        """Whether the beginning, which types are guessed from, may have numbers like 0x1F."""
+        table = _parse(text)
         self.schema: pa.Schema = table.schema
         for name, guess in zip(self.schema.names, self.schema.types, strict=True):
             if name in numbers:

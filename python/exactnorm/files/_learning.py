@@ -13,7 +13,7 @@ from exactnorm._arguments import threads_of
 from exactnorm._frames import features_by_column
 from exactnorm._grouped import GroupedMoments
 from exactnorm._moments import Moments
-from exactnorm._table_learner import TableLearner
+from exactnorm._table_learner import TableLearner, add_to
 from exactnorm.files._checkpoint import Checkpoint, Current, Record, check_unchanged
 from exactnorm.files._locations import Location
 from exactnorm.files._plan import Columns, Plan, plan
@@ -97,7 +97,8 @@ class Run:
         assert learner.state is not None  # noqa: S101 - there was a table
         total = learner.state
         if base is not None:
-            _add(total, base, "the state to add to")
+            with naming("the state to add to"):
+                add_to(total, base)
         if checkpoint is None:
             return self._all(chosen, Record(chosen.settings(), [], total), None)
         keeper = Checkpoint(checkpoint)
@@ -175,7 +176,8 @@ class Run:
                         record.done[location.name] = stamp
                     state = step.learner.state
                     if state is not None:
-                        _add(record.total, state, location.name)
+                        with naming(location.name):
+                            add_to(record.total, state)
                 if keeper is None or stamp is None or not keeper.is_due:
                     continue
                 if step.is_end:
@@ -235,10 +237,3 @@ class Run:
 
 def _is_current(record: Record, location: Location) -> bool:
     return record.current is not None and record.current.name == location.name
-
-
-def _add(total: State, other: State, name: str) -> None:
-    with naming(name):
-        if type(total) is not type(other):
-            raise ValueError(f"cannot add {type(other).__name__} to {type(total).__name__}")
-        total += other  # type: ignore[operator]  # both are of one kind

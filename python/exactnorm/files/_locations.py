@@ -33,7 +33,7 @@ ENDINGS = {
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 TEXT = ("csv", "jsonl")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-PATTERN = re.compile(r"[*?\[]")
+_PATTERN = re.compile(r"[*?\[]")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -105,15 +105,9 @@ def locate(names: Sequence[str]) -> list[Location]:
         found += _located(name)
     seen: set[tuple[str, str]] = set()
     for location in found:
-        is_local = location.filesystem is None
-        where = (
-            ("", os.path.realpath(location.path))
-            if is_local
-            else (
-                location.filesystem.type_name,
-                location.path,
-            )
-        )
+        where = ("", os.path.realpath(location.path))
+        if location.filesystem is not None:
+            where = (location.filesystem.type_name, location.path)
         if where in seen:
             raise ValueError(f"{location.name}: named twice")
         seen.add(where)
@@ -145,6 +139,13 @@ def filesystem_of(name: str) -> tuple[Any, str]:
     return (None if isinstance(filesystem, pa.fs.LocalFileSystem) else filesystem), path
 
 
+def folder_before_pattern(path: str) -> str:
+    """Return a path as far as it is no pattern."""
+    while _PATTERN.search(path):
+        path = str(PurePosixPath(path).parent)
+    return path
+
+
 def _located(name: str) -> Iterable[Location]:
     if name == STDIN:
         return [Location(name, "")]
@@ -153,7 +154,7 @@ def _located(name: str) -> Iterable[Location]:
         return _remote(name, filesystem, path)
     if Path(path).is_dir():
         return _folder(name, None, path, _walk(path))
-    if not os.path.lexists(path) and PATTERN.search(path):
+    if not os.path.lexists(path) and _PATTERN.search(path):
         found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         matches = [match for match in found if not _is_hidden(Path(match).name)]
         if not matches:
@@ -171,9 +172,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _remote(name: str, filesystem: Any, path: str) -> Iterable[Location]:
     scheme = name.partition("://")[0]
-    base = path
-    while PATTERN.search(base):
-        base = str(PurePosixPath(base).parent)
+    base = folder_before_pattern(path)
     if filesystem.get_file_info(base).type == pa.fs.FileType.Directory:
         selector = pa.fs.FileSelector(base, recursive=True)
         files = [

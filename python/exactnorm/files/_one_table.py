@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from exactnorm.files._blocks import blocks, cut_csv
 from exactnorm.files._columns import Seen, common_schema, is_number
+from exactnorm.files._csv import CsvReader
 from exactnorm.files._exact_whole import changed_number, holds_float64, may_be_changed
 from exactnorm.files._kinds import is_text as is_text_type
 from exactnorm.files._locations import Location
@@ -75,14 +75,14 @@ class OneTable:
         self._wishes = Wishes()
         self._csv = {location.name for location in locations if location.format == "csv"}
         self._sizes = [location.known_size() for location in locations]
-        self._hexadecimal = {
-            location.name for location in locations if location.format == "csv" and _has_hexadecimal(location)
-        }
+        self._hexadecimal: set[str] = set()
         self._seen: dict[str, list[Seen]] = {}
         self._first: pa.Schema | None = None
         self._guesses = 0
         for location in locations:
             reader = open_table(location, threads=1)
+            if isinstance(reader, CsvReader) and reader.has_hexadecimal:
+                self._hexadecimal.add(location.name)
             self._first = self._first or reader.schema
             self._guesses += reader.guessed
             for name, kind in zip(reader.schema.names, reader.schema.types, strict=True):
@@ -262,10 +262,3 @@ def _agreed(places: list[Seen], *, is_text: bool) -> list[Seen]:
         return places
     wide = pa.float64() if all(map(is_number, kinds)) else pa.string()
     return [place._replace(type=wide) for place in places]
-
-
-def _has_hexadecimal(location: Location) -> bool:
-    """Whether the beginning of a file, which types are guessed from, may have numbers like 0x1F."""
-    with naming(location.name):
-        beginning = next(blocks(location, cut_csv), None)
-    return beginning is not None and b"0x" in beginning.text.lower()

@@ -62,9 +62,7 @@ def open_array(location: Location) -> StoredArray | None:
     if location.format not in ("npy", "npz"):
         return None
     with naming(location.name):
-        arrays = stored_arrays(location)
-        first = next(iter(arrays.values()))
-        return first if len(arrays) == 1 and first.dtype.names is None else None
+        return _without_names(stored_arrays(location))
 
 
 @contextlib.contextmanager
@@ -107,6 +105,12 @@ def _open(location: Location, numbers: Collection[str], *, as_text: bool, thread
             file = location.open()
             return ArrowStreamReader(location.name, file, file.size())
     arrays = stored_arrays(location)
-    if len(arrays) == 1 and next(iter(arrays.values())).dtype.names is None:
+    if _without_names(arrays) is not None:
         raise ValueError("expected named columns, got a single array without names")
     return NumpyReader(arrays)
+
+
+def _without_names(arrays: dict[str, StoredArray]) -> StoredArray | None:
+    """Return the array of a file that has a single one, without fields; None if it is a table."""
+    first = next(iter(arrays.values()))
+    return first if len(arrays) == 1 and first.dtype.names is None else None
