@@ -273,3 +273,21 @@ def test_a_file_that_is_done_and_gone_bad() -> None:
     Path("a.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"a.parquet: it has changed since it was read"):
         files.adapt(["a.parquet", "b.parquet"], checkpoint="c", on_bad_file=lambda *_: None)
+
+
+@pytest.mark.usefixtures("_often")
+def test_a_file_that_turns_out_to_be_bad_after_a_crash() -> None:
+    Path("a.csv").write_text("n\n" + "1234567\n" * 1_500_000)
+    expected, good, status = files.adapt("a.csv"), Path("a.csv").read_bytes(), Path("a.csv").stat()
+    with pytest.raises(Killed):
+        files.adapt("a.csv", checkpoint="c", on_progress=stopped_after(4))
+    pq.write_table(pa.table({"n": [1]}), "b.parquet")
+    Path("a.csv").write_bytes(good[:10_000_002] + b"x" + good[10_000_003:])
+    os.utime("a.csv", ns=(status.st_atime_ns, status.st_mtime_ns))
+    bad: dict[str, Exception] = {}
+    names = ["a.csv", "b.parquet"]
+    assert files.adapt(names, checkpoint="c", on_bad_file=bad.__setitem__) == files.adapt("b.parquet")
+    assert list(bad) == ["a.csv"]
+    Path("a.csv").write_bytes(good)
+    os.utime("a.csv", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert files.adapt(names, checkpoint="c") == files.adapt("b.parquet") + expected
